@@ -1,0 +1,125 @@
+"""The `dualtower` command. Sub-commands load only when they are run.
+
+`dualtower --help` therefore imports click and nothing else; the short helps below stand in for the
+modules that are not loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from dualtower import __version__
+from dualtower.errors import DualtowerError, UnavailableError
+
+__all__ = ["COMMANDS", "main"]
+
+# name: (module, attribute, short help), in the order of the road
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": (
+        "dualtower_benchmarks.demo.cli", "demo", "Walk the whole road on real grocery data.",
+    ),
+    "data": ("dualtower_trainer.data.cli", "data", "Import and describe interactions and items."),
+    "encoder": ("dualtower_trainer.encoder_cli", "encoder", "Fetch the BERT that reads texts."),
+    "train": ("dualtower_trainer.cli", "train", "Train the two towers; resumes where it stopped."),
+    "evaluate": ("dualtower_trainer.cli", "evaluate", "Rank the held-out future, with baselines."),
+    "export": ("dualtower_export.cli", "export", "Write a gated, fingerprinted bundle."),
+    "verify": ("dualtower_export.cli", "verify", "Check every byte of a bundle."),
+    "serve": ("dualtower_serving.cli", "serve", "Serve a bundle with TensorFlow Serving's API."),
+    "recommend": ("dualtower_clients.cli", "recommend", "Ask a running server, no TensorFlow."),
+    "bench": ("dualtower_benchmarks.cli", "bench", "Measure the server and the edge files."),
+    "report": ("dualtower_benchmarks.cli", "report", "One self-contained HTML page of all of it."),
+}  # fmt: skip
+
+# an import that fails names the extra that brings it
+_EXTRA_OF = {
+    "dualtower_trainer": "train",
+    "dualtower_export": "export",
+    "dualtower_serving": "serve",
+    "dualtower_benchmarks": "bench",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        with missing_extra(module.partition(".")[0]):
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"no such command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+class missing_extra:
+    """Turns the import error of an optional package into the command that installs it."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, ModuleNotFoundError) or error.name is None:
+            return
+        if error.name.partition(".")[0].startswith("dualtower"):
+            return
+        extra = _EXTRA_OF.get(self._package, "all")
+        raise UnavailableError(
+            f"this command needs the package {error.name!r}, which is not installed; "
+            f"run: pip install 'dualtower[{extra}]'"
+        ) from error
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`dualtower COMMAND --help` has an example for each. Start with: dualtower demo --quick",
+)
+@click.version_option(__version__, prog_name="dualtower")
+def cli() -> None:
+    """From a log of clicks to a contrastive BERT dual tower that is live.
+
+    Exit codes: 0 done, 1 a quality gate failed, 2 wrong use.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point: runs the command and maps our errors to exit codes."""
+    try:
+        cli.main(args=list(argv) if argv is not None else None, standalone_mode=False)
+    except DualtowerError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

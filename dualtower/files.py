@@ -1,0 +1,140 @@
+"""Files and folders that exist whole or not at all.
+
+Everything is written under a temporary name in the same folder, fsynced, and renamed. A crash
+leaves the old content, or none, and at most a temporary that `remove_stale` finds.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dualtower.errors import UnavailableError, UsageError
+
+__all__ = [
+    "atomic_file",
+    "atomic_folder",
+    "disk_errors",
+    "fsync_tree",
+    "remove_stale",
+    "write_text",
+]
+
+_MARK = ".tmp-"  # NAME.tmp-<pid>-<hex>
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f"{target.name}{_MARK}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+
+
+@contextmanager
+def disk_errors(target: Path) -> Iterator[None]:
+    """Turns the disk's own errors into ones that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UnavailableError(
+                f"no space left while writing {target}; nothing was published. "
+                f"Free some space (`df -h {target.parent}`) and run the command again"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UsageError(
+                f"{target} cannot be written ({error.strerror}); "
+                "choose a folder you may write to, or change its permissions"
+            ) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise UsageError(
+                f"{target} cannot be written: {error.filename} is in the way ({error.strerror})"
+            ) from error
+        raise
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `target`; on success it replaces `target`.
+
+    Raises:
+        UnavailableError: no space is left.
+        UsageError: the folder cannot be written.
+    """
+    temporary = _temporary(target)
+    with disk_errors(target):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _fsync(temporary)
+            os.replace(temporary, target)
+            _fsync(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yields a new temporary folder beside `target`; on success it becomes `target`.
+
+    Raises:
+        UsageError: `target` exists already, or its parent cannot be written.
+        UnavailableError: no space is left.
+    """
+    if target.exists():
+        raise UsageError(f"{target} exists already; remove it or choose another folder")
+    temporary = _temporary(target)
+    with disk_errors(target):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            fsync_tree(temporary)
+            os.rename(temporary, target)
+            _fsync(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Replaces `target` by `text` in UTF-8, whole or not at all."""
+    with atomic_file(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def fsync_tree(folder: Path) -> None:
+    """Flushes every file and folder below `folder`, itself last."""
+    for root, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            _fsync(Path(root, name))
+        _fsync(Path(root))
+
+
+def remove_stale(folder: Path) -> list[Path]:
+    """Removes temporaries of dead processes directly in `folder`; returns what was removed."""
+    removed = []
+    for path in folder.glob(f"*{_MARK}*"):
+        pid = path.name.rpartition(_MARK)[2].partition("-")[0]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
