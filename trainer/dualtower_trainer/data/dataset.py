@@ -1,0 +1,85 @@
+"""Interactions and items in memory: columns of numpy, ids coded as integers.
+
+An item is its row in the catalogue, a user its place among the sorted user ids; both are stable for
+one data folder. `load_dataset` in `load.py` makes these from the files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Catalogue", "Dataset", "Interactions", "Strings"]
+
+Strings = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """The items, one per row; every array has the length of the catalogue.
+
+    Attributes:
+        item_ids: unique str.
+        texts: str, what the item tower reads.
+        categories: str, "" where there is none; None when no item has one.
+        blocked: bool, never to be recommended.
+    """
+
+    item_ids: Strings
+    texts: Strings
+    categories: Strings | None
+    blocked: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Row of each item id."""
+        return {item_id: row for row, item_id in enumerate(self.item_ids)}
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Who took what and when; the first four arrays have one entry per interaction.
+
+    Attributes:
+        users: int32 codes into `user_ids`.
+        items: int32 rows of the catalogue.
+        timestamps: int64 seconds UTC.
+        weights: float32, above 0.
+        user_ids: str, sorted; the codes of all parts of one data set point into the same array.
+    """
+
+    users: npt.NDArray[np.int32]
+    items: npt.NDArray[np.int32]
+    timestamps: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+    user_ids: Strings
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Interactions:
+        """The interactions that `keep` (bool, one per interaction) marks, in the same order."""
+        return Interactions(
+            self.users[keep],
+            self.items[keep],
+            self.timestamps[keep],
+            self.weights[keep],
+            self.user_ids,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data folder in memory; `unknown_items` interactions named an item it does not have."""
+
+    catalogue: Catalogue
+    interactions: Interactions
+    path: Path
+    unknown_items: int

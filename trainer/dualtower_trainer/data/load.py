@@ -1,0 +1,132 @@
+"""Reads a canonical data folder into memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dualtower.errors import DataError
+from dualtower_trainer.data.canonical import INTERACTIONS, ITEMS
+from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions, Strings
+
+__all__ = ["load_dataset"]
+
+_IMPORT = "make a data folder with `dualtower data import --help`"
+
+
+def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
+    """Reads `interactions.parquet` and `items.parquet`.
+
+    Interactions whose item is not in the catalogue are left out and counted.
+
+    Raises:
+        DataError: a file or a column is missing, unreadable or of another type; an id is empty or
+            an item id occurs twice; a weight is not above 0; or nothing is left.
+
+    Example:
+        dataset = load_dataset("data")
+        len(dataset.catalogue), len(dataset.interactions), dataset.unknown_items
+    """
+    path = Path(folder)
+    items = _read(path / ITEMS, {"item_id": pa.string(), "text": pa.string()})
+    log = _read(
+        path / INTERACTIONS,
+        {"user_id": pa.string(), "item_id": pa.string(), "timestamp": pa.int64()},
+    )
+    catalogue = _catalogue(items, path / ITEMS)
+    rows = pc.index_in(log["item_id"], value_set=items["item_id"].combine_chunks())
+    known = pc.is_valid(rows)
+    unknown = log.num_rows - int(pc.sum(known).as_py() or 0)
+    if unknown == log.num_rows:
+        raise DataError(
+            f"{path}: none of its {log.num_rows} interactions names an item of its {len(catalogue)}"
+            f" items; {_IMPORT}"
+        )
+    log, rows = log.filter(known), rows.filter(known)
+    users, user_ids = _codes(log["user_id"])
+    interactions = Interactions(
+        users=users,
+        items=rows.to_numpy().astype(np.int32),
+        timestamps=log["timestamp"].to_numpy(),
+        weights=_weights(log, path / INTERACTIONS),
+        user_ids=user_ids,
+    )
+    return Dataset(catalogue, interactions, path.resolve(), unknown)
+
+
+def _read(path: Path, required: dict[str, pa.DataType]) -> pa.Table:
+    """The table, with its required columns cast and without nulls in them."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; {_IMPORT}") from error
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as Parquet ({error}); import it again") from error
+    for name, kind in required.items():
+        if name not in table.column_names:
+            found = ", ".join(table.column_names)
+            raise DataError(f"{path} has no column {name!r}, it has {found}; {_IMPORT}")
+        try:
+            column = table[name].cast(kind)
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{path}: column {name!r} is {table.schema.field(name).type}, it must be {kind}"
+            ) from error
+        empty = column.null_count
+        if kind == pa.string():
+            empty += int(pc.sum(pc.equal(column, "")).as_py() or 0)
+        if empty:
+            raise DataError(f"{path}: column {name!r} has {empty} empty values; {_IMPORT}")
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def _catalogue(items: pa.Table, path: Path) -> Catalogue:
+    item_ids = _strings(items["item_id"])
+    if items.num_rows == 0:
+        raise DataError(f"{path} has no items; {_IMPORT}")
+    if pc.count_distinct(items["item_id"]).as_py() != items.num_rows:
+        counts = items["item_id"].value_counts()
+        twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+        raise DataError(f"{path}: item id {twice[0].as_py()!r} occurs more than once; {_IMPORT}")
+    categories = None
+    if "category" in items.column_names:
+        column = items["category"].cast(pa.string())
+        if column.null_count < items.num_rows:
+            categories = _strings(column.fill_null(""))
+    blocked = np.zeros(items.num_rows, bool)
+    if "blocked" in items.column_names:
+        blocked = items["blocked"].cast(pa.bool_()).fill_null(False).to_numpy()
+    return Catalogue(item_ids, _strings(items["text"]), categories, blocked)
+
+
+def _weights(log: pa.Table, path: Path) -> npt.NDArray[np.float32]:
+    """float32 weights; 1 for each where the file has none."""
+    if "weight" not in log.column_names:
+        return np.ones(log.num_rows, np.float32)
+    weights: npt.NDArray[np.float32] = log["weight"].cast(pa.float32()).fill_null(1.0).to_numpy()
+    if not (np.isfinite(weights) & (weights > 0)).all():
+        raise DataError(f"{path}: column 'weight' must be finite and above 0; {_IMPORT}")
+    return weights
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], Strings]:
+    """int32 codes into the sorted distinct values, and these values."""
+    encoded = column.combine_chunks().dictionary_encode()
+    values = _strings(encoded.dictionary)
+    order = np.argsort(values)
+    place = np.empty(len(values), np.int32)
+    place[order] = np.arange(len(values), dtype=np.int32)
+    return place[encoded.indices.to_numpy()], values[order]
+
+
+def _strings(column: pa.Array | pa.ChunkedArray) -> Strings:
+    strings = np.empty(len(column), object)
+    strings[:] = column.to_pylist()
+    return strings
