@@ -1,0 +1,59 @@
+"""A closed loop: N clients, each sends its next request when the last one was answered.
+
+It measures the capacity of a server. It does not measure what users wait for: while the server
+stands still its clients stand still too, so a stall of any length counts as N slow requests.
+`open_loop` counts the others.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from dualtower_benchmarks.samples import OK, Recorder, Samples
+from dualtower_benchmarks.targets import Target
+
+__all__ = ["run_closed_loop"]
+
+_PAUSE_AFTER_ERROR_S = 0.01  # a server that refuses at once is counted, not hammered
+
+
+def run_closed_loop(
+    clients: Sequence[Target], *, duration_s: float, warmup_s: float = 0.0
+) -> Samples:
+    """Drives each of `clients` from a thread of its own; returns what was due after the warm-up.
+
+    A request that is in flight at the end is waited for and counted.
+    """
+    recorder = Recorder()
+    barrier = threading.Barrier(len(clients) + 1)
+    failures: list[BaseException] = []
+
+    def work(number: int, client: Target) -> None:
+        try:
+            barrier.wait()
+            end_ns = time.monotonic_ns() + int((warmup_s + duration_s) * 1e9)
+            index = number
+            while (sent_ns := time.monotonic_ns()) < end_ns:
+                status = client.call(index)
+                recorder.add(sent_ns, sent_ns, time.monotonic_ns(), status)
+                if status != OK:
+                    time.sleep(_PAUSE_AFTER_ERROR_S)
+                index += len(clients)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [
+        threading.Thread(target=work, args=(number, client), name=f"closed-loop-{number}")
+        for number, client in enumerate(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    begin_ns = time.monotonic_ns()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return recorder.samples().due_from(begin_ns + int(warmup_s * 1e9))
