@@ -1,0 +1,267 @@
+"""A trained pair on disk: RUN/model, written whole and checked when it is read.
+
+RUN/model/
+  encoder/config.json  model.safetensors  vocab.txt
+  towers.safetensors      item head, user tower, catalogue vectors
+  catalogue.parquet       item_id, text, category, blocked, warm; row = row of the vectors
+  model.json              shapes, hashes, what it was trained on
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tf_keras as keras
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from dualtower.errors import DataError, UsageError
+from dualtower.files import atomic_folder
+from dualtower_trainer.data import Catalogue, SplitConfig
+from dualtower_trainer.encoder import Encoder
+from dualtower_trainer.towers import (
+    TowerConfig,
+    build_item_head,
+    build_user_tower,
+    read_weights,
+    write_weights,
+)
+
+__all__ = ["Trained", "hash_tensors", "load_trained", "save_trained"]
+
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a RUN folder holds after `dualtower train`.
+
+    Attributes:
+        path: the RUN folder.
+        config: shape of the towers.
+        max_tokens: tokens of a text that the encoder reads.
+        encoder_folder: a Hugging Face BERT folder.
+        item_head: `pooled` [batch, hidden] and `id_vector` [batch, dim] to `embedding` [batch, dim].
+        user_tower: `items` [batch, history_items, dim] and `mask` to `embedding` [batch, dim].
+        catalogue: the items; row i belongs to `vectors[i]`.
+        warm: bool [items], seen in training, so the vector holds an id residual.
+        vectors: float32 [items, dim], of length 1.
+        weights_sha256: of encoder, towers and vectors together.
+        text_template: how the text of an item was made.
+        split: how the data was split.
+        data_path: the data folder as it was given.
+        training: the content of training.json.
+    """
+
+    path: Path
+    config: TowerConfig
+    max_tokens: int
+    encoder_folder: Path
+    item_head: keras.Model
+    user_tower: keras.Model
+    catalogue: Catalogue
+    warm: np.ndarray
+    vectors: np.ndarray
+    weights_sha256: str
+    text_template: str
+    split: SplitConfig
+    data_path: Path
+    training: Mapping[str, Any]
+
+    @property
+    def item_ids(self) -> np.ndarray:
+        return self.catalogue.item_ids
+
+    @property
+    def texts(self) -> np.ndarray:
+        return self.catalogue.texts
+
+    @property
+    def categories(self) -> np.ndarray | None:
+        return self.catalogue.categories
+
+    @property
+    def blocked(self) -> np.ndarray:
+        return self.catalogue.blocked
+
+    def encoder(self) -> Encoder:
+        """The encoder of this run."""
+        return Encoder.load(self.encoder_folder, self.max_tokens)
+
+    def embed_histories(self, histories: list[np.ndarray], *, batch_size: int = 256) -> np.ndarray:
+        """User embeddings float32 [histories, dim] of catalogue rows, most recent first."""
+        return embed_histories(self.user_tower, self.vectors, histories, self.config, batch_size)
+
+
+def embed_histories(
+    user_tower: keras.Model,
+    vectors: np.ndarray,
+    histories: list[np.ndarray],
+    config: TowerConfig,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """Runs the user tower over histories of catalogue rows; float32 [histories, dim]."""
+    parts = [np.empty((0, config.dim), np.float32)]
+    for start in range(0, len(histories), batch_size):
+        part = histories[start : start + batch_size]
+        rows = np.zeros((len(part), config.history_items), np.int64)
+        mask = np.zeros(rows.shape, np.float32)
+        for place, history in enumerate(part):
+            recent = history[: config.history_items]
+            rows[place, : len(recent)] = recent
+            mask[place, : len(recent)] = 1
+        items = vectors[rows] * mask[..., None]
+        parts.append(user_tower({"items": items, "mask": mask}, training=False).numpy())
+    return np.concatenate(parts)
+
+
+def hash_tensors(tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name}|{tensor.dtype.str}|{tensor.shape}|".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
+
+
+def save_trained(
+    run: Path,
+    *,
+    config: TowerConfig,
+    encoder: Encoder,
+    item_head: keras.Model,
+    user_tower: keras.Model,
+    catalogue: Catalogue,
+    warm: np.ndarray,
+    vectors: np.ndarray,
+    split: SplitConfig,
+    data_path: Path,
+    training: Mapping[str, Any],
+    text_template: str = "{text}",
+) -> None:
+    """Writes RUN/model, whole or not at all; a model that is there already is replaced."""
+    tensors = {f"item_head/{name}": value for name, value in read_weights(item_head).items()}
+    tensors |= {f"user_tower/{name}": value for name, value in read_weights(user_tower).items()}
+    tensors["catalogue/vectors"] = np.ascontiguousarray(vectors, np.float32)
+    facts = {
+        "schema": _SCHEMA,
+        "model": asdict(config),
+        "encoder": {"hidden": encoder.hidden, "sha256": encoder.sha256},
+        "max_tokens": encoder.max_tokens,
+        "towers_sha256": hash_tensors(tensors),
+        "text_template": text_template,
+        "split": asdict(split),
+        "data_path": str(data_path),
+        "training": dict(training),
+    }
+    final = run / "model"
+    fresh = run / "model.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    with atomic_folder(fresh) as folder:
+        encoder.save(folder / "encoder")
+        save_file(tensors, folder / "towers.safetensors")
+        pq.write_table(_catalogue_table(catalogue, warm), folder / "catalogue.parquet")
+        (folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    if final.exists():
+        shutil.rmtree(final)
+    fresh.rename(final)
+
+
+def load_trained(run: Path) -> Trained:
+    """Reads RUN/model and checks its hashes.
+
+    Raises:
+        UsageError: RUN holds no trained model, or one of another schema.
+        DataError: a file is truncated or was changed.
+    """
+    folder = run / "model"
+    repair = f"train it again: dualtower train --data DATA --out {run} --overwrite"
+    try:
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{run} holds no trained model (no model/model.json); "
+            f"run: dualtower train --data DATA --out {run}"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{folder / 'model.json'} is damaged ({error}); {repair}") from error
+    if facts.get("schema") != _SCHEMA:
+        raise UsageError(
+            f"{run} was trained with model schema {facts.get('schema')}, this dualtower reads "
+            f"{_SCHEMA}; {repair}"
+        )
+    try:
+        tensors = load_file(folder / "towers.safetensors")
+        table = pq.read_table(folder / "catalogue.parquet")
+    except (OSError, SafetensorError, pa.ArrowInvalid) as error:
+        raise DataError(f"{folder} is damaged ({error}); {repair}") from error
+    if hash_tensors(tensors) != facts["towers_sha256"]:
+        raise DataError(f"{folder / 'towers.safetensors'} was changed after training; {repair}")
+    config = TowerConfig(**facts["model"])
+    item_head = build_item_head(config, facts["encoder"]["hidden"])
+    user_tower = build_user_tower(config)
+    write_weights(item_head, _part(tensors, "item_head/"))
+    write_weights(user_tower, _part(tensors, "user_tower/"))
+    weights = hashlib.sha256(f"{facts['encoder']['sha256']}{facts['towers_sha256']}".encode())
+    return Trained(
+        path=run,
+        config=config,
+        max_tokens=facts["max_tokens"],
+        encoder_folder=folder / "encoder",
+        item_head=item_head,
+        user_tower=user_tower,
+        catalogue=_read_catalogue(table),
+        warm=table["warm"].to_numpy(),
+        vectors=tensors["catalogue/vectors"],
+        weights_sha256=weights.hexdigest(),
+        text_template=facts["text_template"],
+        split=SplitConfig(**facts["split"]),
+        data_path=Path(facts["data_path"]),
+        training=facts["training"],
+    )
+
+
+def _part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _catalogue_table(catalogue: Catalogue, warm: np.ndarray) -> pa.Table:
+    categories = catalogue.categories
+    if categories is None:
+        categories = np.full(len(catalogue), "", object)
+    return pa.table(
+        {
+            "item_id": pa.array(catalogue.item_ids, pa.string()),
+            "text": pa.array(catalogue.texts, pa.string()),
+            "category": pa.array(categories, pa.string()),
+            "blocked": pa.array(catalogue.blocked),
+            "warm": pa.array(np.asarray(warm, bool)),
+        }
+    )
+
+
+def _read_catalogue(table: pa.Table) -> Catalogue:
+    def strings(name: str) -> np.ndarray:
+        return table[name].to_numpy(zero_copy_only=False).astype(object)
+
+    categories = strings("category")
+    return Catalogue(
+        item_ids=strings("item_id"),
+        texts=strings("text"),
+        categories=categories if any(categories) else None,
+        blocked=table["blocked"].to_numpy(),
+    )

@@ -1,0 +1,47 @@
+"""Contrastive losses over cosine similarities, as pure functions."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+__all__ = ["sampled_softmax"]
+
+_MASKED = -1e9
+
+
+def sampled_softmax(
+    users: tf.Tensor,
+    positives: tf.Tensor,
+    positive_mask: tf.Tensor,
+    candidates: tf.Tensor,
+    log_expected_count: tf.Tensor,
+    accidental: tf.Tensor,
+    temperature: tf.Tensor,
+) -> tf.Tensor:
+    """Softmax cross-entropy over the catalogue, estimated from sampled candidates.
+
+    A candidate that the sampler draws `c` times in expectation enters with s - ln c, so that the sum
+    over the draws is an unbiased estimate of the sum over all items (the logQ correction, Bengio &
+    Senécal 2008; Yi et al. 2019, https://doi.org/10.1145/3298689.3346996). The positive is in the
+    batch with certainty: it enters once, uncorrected, and never as its own negative
+    (https://arxiv.org/abs/2507.09331).
+
+    Args:
+        users: float32 [batch, dim], of length 1.
+        positives: float32 [batch, targets, dim], of length 1.
+        positive_mask: float32 [batch, targets], 0 where a row has fewer targets.
+        candidates: float32 [candidates, dim], of length 1; other rows' positives and drawn negatives.
+        log_expected_count: float32 [candidates], ln of the expected number of draws of this item.
+        accidental: bool [batch, candidates], true where a candidate is no negative for the row: an
+            item that the person took, the positive itself, or padding.
+        temperature: float32 scalar, by which cosines are divided.
+
+    Returns:
+        float32 scalar, the mean over all positives.
+    """
+    negative = tf.matmul(users, candidates, transpose_b=True) / temperature
+    negative = tf.where(accidental, _MASKED, negative - log_expected_count)
+    positive = tf.reduce_sum(tf.expand_dims(users, 1) * positives, -1) / temperature
+    # -ln(e^p / (e^p + Σ e^n)) = softplus(logsumexp(n) - p), without overflow
+    per_positive = tf.nn.softplus(tf.reduce_logsumexp(negative, -1, keepdims=True) - positive)
+    return tf.reduce_sum(per_positive * positive_mask) / tf.reduce_sum(positive_mask)
