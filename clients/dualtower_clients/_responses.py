@@ -1,0 +1,180 @@
+"""Reads the bytes of responses into results. Pure: the same for every kind of client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+from numpy.typing import NDArray
+
+from dualtower_clients import _dtypes, codec
+from dualtower_clients._calls import CallFacts
+from dualtower_clients.errors import ResponseError, TensorError
+from dualtower_clients.proto import inference_pb2, management_pb2, signature_pb2
+from dualtower_clients.results import (
+    Description,
+    ModelMetadata,
+    Prediction,
+    Recommendation,
+    Signature,
+    TensorSpec,
+    VersionStatus,
+)
+
+__all__ = ["description", "metadata", "prediction", "recommendations", "status", "vectors"]
+
+M = TypeVar("M", bound=Message)
+
+
+def prediction(raw: bytes, facts: CallFacts, elapsed_ms: float) -> Prediction:
+    """The outputs of a PredictResponse as arrays."""
+    response = _parse(inference_pb2.PredictResponse, raw, facts)
+    outputs = {}
+    for alias in sorted(response.outputs):
+        try:
+            outputs[alias] = codec.decode(response.outputs[alias])
+        except TensorError as error:
+            raise _unreadable(f"output {alias!r}: {error}", facts) from error
+    spec = response.model_spec
+    return Prediction(outputs, spec.name, spec.version.value, spec.signature_name, elapsed_ms)
+
+
+def metadata(raw: bytes, facts: CallFacts) -> ModelMetadata:
+    """The signatures in a GetModelMetadataResponse.
+
+    The server packs them into an Any with TensorFlow Serving's own type name. Only its bytes are
+    read, so that no type of that name has to exist in this process.
+    """
+    response = _parse(inference_pb2.GetModelMetadataResponse, raw, facts)
+    if "signature_def" not in response.metadata:
+        raise _unreadable("it holds no signatures", facts)
+    packed = response.metadata["signature_def"].value
+    signatures = _parse(signature_pb2.SignatureDefMap, packed, facts).signature_def
+    return ModelMetadata(
+        response.model_spec.name,
+        response.model_spec.version.value,
+        {name: _signature(signatures[name], facts) for name in sorted(signatures)},
+    )
+
+
+def status(raw: bytes, facts: CallFacts) -> tuple[VersionStatus, ...]:
+    """The versions of a GetModelStatusResponse, highest first."""
+    response = _parse(management_pb2.GetModelStatusResponse, raw, facts)
+    return tuple(
+        VersionStatus(
+            one.version,
+            _enum_name(management_pb2.ModelVersionStatus.State, one.state),
+            _enum_name(management_pb2.Code, one.status.error_code),
+            one.status.error_message,
+        )
+        for one in response.model_version_status
+    )
+
+
+def description(answer: Prediction, facts: CallFacts) -> Description:
+    """What a `describe` signature said."""
+
+    def text(alias: str) -> str:
+        value = _first(answer, alias, facts)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+    def number(alias: str) -> int:
+        value = _first(answer, alias, facts)
+        if not isinstance(value, (int, np.integer)):
+            raise _unreadable(f"{alias!r} of its description is {value!r}, no integer", facts)
+        return int(value)
+
+    return Description(
+        model=facts.model,
+        fingerprint=text("fingerprint"),
+        version=answer.version,
+        bundle_version=number("bundle_version"),
+        dim=number("dim"),
+        history_items=number("history_items"),
+        item_tokens=number("item_tokens"),
+        k_max=number("k_max"),
+    )
+
+
+def recommendations(
+    answer: Prediction, *, rows: int, k: int, fingerprint: str, facts: CallFacts
+) -> list[Recommendation]:
+    """The first `k` items of each row; the empty tail of a short list is cut off."""
+    item_ids = _output(answer, "item_ids", rows, facts)
+    scores = _output(answer, "scores", rows, facts)
+    if item_ids.shape != scores.shape:
+        raise _unreadable(f"{item_ids.shape} item ids with {scores.shape} scores", facts)
+    found = []
+    for row_ids, row_scores in zip(item_ids[:, :k].tolist(), scores[:, :k], strict=True):
+        count = row_ids.index(b"") if b"" in row_ids else len(row_ids)
+        ids = tuple(value.decode("utf-8", "replace") for value in row_ids[:count])
+        found.append(
+            Recommendation(ids, row_scores[:count], answer.version, fingerprint, answer.elapsed_ms)
+        )
+    return found
+
+
+def vectors(answer: Prediction, *, rows: int, dim: int, facts: CallFacts) -> NDArray[Any]:
+    """The output `embedding`, [rows, dim] float32."""
+    embedding = _output(answer, "embedding", rows, facts)
+    if embedding.shape[1] != dim:
+        raise _unreadable(f"embeddings of {embedding.shape[1]} numbers, described as {dim}", facts)
+    return embedding
+
+
+def _signature(proto: signature_pb2.SignatureDef, facts: CallFacts) -> Signature:
+    try:
+        defaults = {alias: codec.decode(proto.defaults[alias]) for alias in sorted(proto.defaults)}
+    except TensorError as error:
+        raise _unreadable(f"a default: {error}", facts) from error
+    return Signature(_specs(proto.inputs), _specs(proto.outputs), proto.method_name, defaults)
+
+
+def _specs(infos: Mapping[str, signature_pb2.TensorInfo]) -> dict[str, TensorSpec]:
+    specs = {}
+    for alias in sorted(infos):
+        shape = infos[alias].tensor_shape
+        sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
+        specs[alias] = TensorSpec(_dtypes.name_of(infos[alias].dtype), sizes)
+    return specs
+
+
+def _output(answer: Prediction, alias: str, rows: int, facts: CallFacts) -> NDArray[Any]:
+    array = answer.outputs.get(alias)
+    if array is None:
+        raise _unreadable(f"no output {alias!r}, only {', '.join(answer.outputs)}", facts)
+    if array.ndim != 2 or array.shape[0] != rows:
+        raise _unreadable(f"output {alias!r} of shape {array.shape} for {rows} rows", facts)
+    return array
+
+
+def _first(answer: Prediction, alias: str, facts: CallFacts) -> Any:
+    array = answer.outputs.get(alias)
+    if array is None or array.size == 0:
+        raise _unreadable(f"its description has no {alias!r}; is it a model of a bundle?", facts)
+    return array.flat[0]
+
+
+def _enum_name(kind: Any, number: int) -> str:
+    try:
+        return str(kind.Name(number))
+    except ValueError:
+        return str(number)
+
+
+def _parse(kind: type[M], raw: bytes, facts: CallFacts) -> M:
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise _unreadable(f"its {len(raw)} bytes are no {kind.__name__}", facts) from error
+
+
+def _unreadable(what: str, facts: CallFacts) -> ResponseError:
+    return ResponseError(
+        f"the answer of model {facts.model!r} at {facts.address} cannot be used: {what}; "
+        "is it a model server of this bundle?",
+        address=facts.address,
+        model=facts.model,
+    )

@@ -1,0 +1,110 @@
+"""What can go wrong between a client and a model server. Whether to try again is part of the type.
+
+    dualtower.DualtowerError
+    ├─ ClientError
+    │  ├─ TensorError              an array that cannot travel, or a tensor that cannot be read
+    │  ├─ RequestError             the server refuses this request; sent again it fails again
+    │  │  └─ ModelNotFound         no such model or version is loaded
+    │  ├─ AccessDenied             the server wants other credentials
+    │  ├─ ServerFailure            the server failed inside while it worked on the request
+    │  ├─ ResponseError            the answer cannot be understood
+    │  ├─ CallCancelled            the client was closed, or the call was cancelled
+    │  └─ RetryableError           .retryable is True
+    │     ├─ ServerUnreachable     nobody answers, or the connection broke during the call
+    │     ├─ ServerBusy            the server has no room for another request now
+    │     └─ DeadlineExceeded      no answer in the time given
+    └─ BundleError
+       └─ BundleMismatch           the models, or the caller and the models, are of two bundles
+
+Each `ClientError` says at which address and of which model, keeps the server's own words in
+`.server_message`, and what to do next. `BundleMismatch` is the one of `dualtower.errors`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from dualtower.errors import BundleMismatch, DualtowerError
+
+__all__ = [
+    "AccessDenied",
+    "BundleMismatch",
+    "CallCancelled",
+    "ClientError",
+    "DeadlineExceeded",
+    "ModelNotFound",
+    "RequestError",
+    "ResponseError",
+    "RetryableError",
+    "ServerBusy",
+    "ServerFailure",
+    "ServerUnreachable",
+    "TensorError",
+]
+
+
+class ClientError(DualtowerError):
+    """The root of what the clients raise.
+
+    Attributes:
+        retryable: whether the same call may succeed later.
+        address: the server that was asked, "" where no server was involved.
+        model: the model that was asked for, "" where none was.
+        server_message: the server's or the transport's own words.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str, *, address: str = "", model: str = "", server_message: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.address = address
+        self.model = model
+        self.server_message = server_message
+
+
+class TensorError(ClientError):
+    """An array that cannot be sent, or a tensor that cannot be read."""
+
+
+class RequestError(ClientError):
+    """The server refuses this request; sent again as it is, it fails again."""
+
+
+class ModelNotFound(RequestError):
+    """The server has no such model, or not this version of it."""
+
+
+class AccessDenied(ClientError):
+    """The server does not accept the caller's credentials."""
+
+
+class ServerFailure(ClientError):
+    """The server failed inside; its log says more than its answer."""
+
+
+class ResponseError(ClientError):
+    """The answer cannot be understood, or lacks what was asked for."""
+
+
+class CallCancelled(ClientError):
+    """The client was closed while the call ran, or the call was cancelled."""
+
+
+class RetryableError(ClientError):
+    """The same call may succeed later, or at another replica."""
+
+    retryable: ClassVar[bool] = True
+
+
+class ServerUnreachable(RetryableError):
+    """Nobody listens at the address, or the connection broke during the call."""
+
+
+class ServerBusy(RetryableError):
+    """The server's threads or its batching queue are full."""
+
+
+class DeadlineExceeded(RetryableError):
+    """No answer came in the time given."""

@@ -1,0 +1,110 @@
+"""What the clients return: frozen values. Arrays may be read-only, as views of what was received."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+__all__ = [
+    "Description",
+    "Embeddings",
+    "ModelMetadata",
+    "Prediction",
+    "Recommendation",
+    "Signature",
+    "TensorSpec",
+    "VersionStatus",
+]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one Predict call of any model."""
+
+    outputs: Mapping[str, NDArray[Any]]
+    model: str
+    version: int
+    signature: str
+    elapsed_ms: float
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a signature: numpy's dtype name, and a shape; -1 is not fixed."""
+
+    dtype: str
+    shape: tuple[int, ...] | None  # None: the rank is not fixed
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One callable of a model, by the aliases that requests use."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+    method_name: str
+    defaults: Mapping[str, NDArray[Any]]  # inputs that a request may leave out
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """The signatures of a loaded version."""
+
+    model: str
+    version: int
+    signatures: Mapping[str, Signature]
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """Where one version of a model stands.
+
+    Attributes:
+        version: the integer version.
+        state: START, LOADING, AVAILABLE, UNLOADING, END or UNKNOWN.
+        error_code: "OK", or why the version failed ("NOT_FOUND", ...).
+        error_message: the server's words.
+    """
+
+    version: int
+    state: str
+    error_code: str
+    error_message: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model of a bundle says about itself through its `describe` signature."""
+
+    model: str
+    fingerprint: str
+    version: int
+    bundle_version: int
+    dim: int
+    history_items: int
+    item_tokens: int
+    k_max: int
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The best items for one history, best first. Fewer than asked where no more are allowed."""
+
+    item_ids: tuple[str, ...]
+    scores: NDArray[Any]  # [items] float32, not rising
+    version: int
+    fingerprint: str
+    elapsed_ms: float
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of unit length, a row for each text or history."""
+
+    vectors: NDArray[Any]  # [rows, dim] float32
+    version: int
+    fingerprint: str
+    elapsed_ms: float
