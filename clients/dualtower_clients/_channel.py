@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import grpc
 
@@ -38,8 +39,7 @@ class ByteChannel:
     def __init__(self, address: str) -> None:
         self.address = address
         self._channel = grpc.insecure_channel(address, options=options_for(address))
-        self._methods: dict[str, grpc.UnaryUnaryMultiCallable] = {}
-        self._closed = False
+        self._methods: dict[str, Any] = {}
 
     def call(
         self, method: str, request: bytes, facts: CallFacts, *, wait_for_ready: bool = False
@@ -51,7 +51,9 @@ class ByteChannel:
         """
         callable_ = self._methods.get(method)
         if callable_ is None:
-            callable_ = self._methods[method] = self._channel.unary_unary(method)
+            callable_ = self._methods[method] = self._channel.unary_unary(
+                method, request_serializer=bytes, response_deserializer=bytes
+            )
         begin_ns = time.monotonic_ns()
         try:
             raw: bytes = callable_(request, timeout=facts.timeout_s, wait_for_ready=wait_for_ready)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +64,12 @@ def name_of(number: int) -> str:
     if number in _BY_NUMBER:
         return _BY_NUMBER[number].name
     try:
-        return tensor_pb2.DataType.Name(number)  # type: ignore[arg-type]
+        return tensor_pb2.DataType.Name(number)
     except ValueError:
         return f"dtype {number}"
 
 
+@functools.cache
 def numpy_of(kind: WireType) -> np.dtype[Any]:
     """The numpy dtype in little endian; strings are object arrays of bytes.
 
@@ -77,8 +80,9 @@ def numpy_of(kind: WireType) -> np.dtype[Any]:
         return np.dtype(object)
     if kind.number == BFLOAT16:
         try:
-            import ml_dtypes  # type: ignore[import-not-found,unused-ignore]
+            own: np.dtype[Any] = np.dtype(importlib.import_module("ml_dtypes").bfloat16)
         except ModuleNotFoundError:
-            return np.dtype("<u2")
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(kind.name).newbyteorder("<")
+            own = np.dtype("<u2")
+        return own
+    native: np.dtype[Any] = np.dtype(kind.name)
+    return native.newbyteorder("<")

@@ -173,7 +173,8 @@ def _from_content(content: bytes, kind: WireType, count: int) -> NDArray[Any]:
             f"{count} elements of {kind.name} need {count * kind.size_bytes}"
         )
     if kind.name == "bool":
-        return np.frombuffer(content, np.uint8) != 0
+        truth: NDArray[Any] = np.frombuffer(content, np.uint8) != 0
+        return truth
     return np.frombuffer(content, _dtypes.numpy_of(kind))
 
 

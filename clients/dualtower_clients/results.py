@@ -1,4 +1,4 @@
-"""What the clients return: frozen values. Arrays may be read-only, as views of what was received."""
+"""What the clients return: frozen values. Arrays may be read-only views of what was received."""
 
 from __future__ import annotations
 
