@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 from dualtower_benchmarks.samples import OK, Recorder, Samples
-from dualtower_benchmarks.targets import Target
+from dualtower_benchmarks.targets import Blocking
 
 __all__ = ["run_closed_loop"]
 
@@ -20,7 +20,7 @@ _PAUSE_AFTER_ERROR_S = 0.01  # a server that refuses at once is counted, not ham
 
 
 def run_closed_loop(
-    clients: Sequence[Target], *, duration_s: float, warmup_s: float = 0.0
+    clients: Sequence[Blocking], *, duration_s: float, warmup_s: float = 0.0
 ) -> Samples:
     """Drives each of `clients` from a thread of its own; returns what was due after the warm-up.
 
@@ -30,7 +30,7 @@ def run_closed_loop(
     barrier = threading.Barrier(len(clients) + 1)
     failures: list[BaseException] = []
 
-    def work(number: int, client: Target) -> None:
+    def work(number: int, client: Blocking) -> None:
         try:
             barrier.wait()
             end_ns = time.monotonic_ns() + int((warmup_s + duration_s) * 1e9)

@@ -120,7 +120,7 @@ def _binomial_cdf(n: int, q: float) -> npt.NDArray[np.float64]:
     k = np.arange(1, n + 1, dtype=np.float64)
     log_ratio = np.log((n - k + 1) / k) + math.log(q) - math.log1p(-q)
     log_mass = n * math.log1p(-q) + np.concatenate([[0.0], np.cumsum(log_ratio)])
-    return np.minimum(np.cumsum(np.exp(log_mass)), 1.0)
+    return np.asarray(np.minimum(np.cumsum(np.exp(log_mass)), 1.0), dtype=np.float64)
 
 
 def _check(q: float, confidence: float) -> None:

@@ -44,7 +44,7 @@ class Samples:
     @property
     def answered(self) -> npt.NDArray[np.bool_]:
         """bool [n]: which requests were answered without an error."""
-        return self.status == OK
+        return np.asarray(self.status == OK, dtype=np.bool_)
 
     @property
     def latency_ns(self) -> npt.NDArray[np.int64]:

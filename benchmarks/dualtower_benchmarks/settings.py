@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-__all__ = ["ENGINES", "SIGNATURES", "BenchConfig"]
+__all__ = ["ENGINES", "PARTS", "SIGNATURES", "BenchConfig"]
+
+PARTS = ("server", "in_process", "edge")
 
 ENGINES = ("auto", "binary", "docker", "embedded")
 

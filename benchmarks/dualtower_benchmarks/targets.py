@@ -14,7 +14,7 @@ import grpc
 from dualtower.errors import UnavailableError
 from dualtower_benchmarks.samples import OK
 
-__all__ = ["PREDICT", "GrpcTarget", "Target"]
+__all__ = ["PREDICT", "Blocking", "GrpcTarget", "Target"]
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
@@ -26,11 +26,15 @@ _CHANNEL_OPTIONS = (
 )
 
 
-class Target(Protocol):
-    """Something under load; a thread-safe object."""
+class Blocking(Protocol):
+    """Something that can be asked and waited for, which is all that a closed loop needs."""
 
     def call(self, index: int) -> str:
         """Sends request `index` (they repeat from the start) and waits: "OK" or an error's name."""
+
+
+class Target(Blocking, Protocol):
+    """Something that can also be asked without waiting, as an open loop needs."""
 
     def send(self, index: int, done: Callable[[str], None]) -> None:
         """The same without waiting; `done` gets the status, on any thread."""
@@ -52,7 +56,7 @@ class GrpcTarget:
         self._address, self._requests, self._deadline_s = address, requests, deadline_s
         self._channel = grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
         # no serialisers: bytes go out and come back as they are
-        self._method = self._channel.unary_unary(method)
+        self._method = self._channel.unary_unary(method, None, None)
 
     def __enter__(self) -> GrpcTarget:
         return self
@@ -88,4 +92,5 @@ class GrpcTarget:
         future = self._method.future(
             self._requests[index % len(self._requests)], timeout=self._deadline_s
         )
-        future.add_done_callback(lambda ended: done(str(ended.code().name)))
+        # the future is a grpc.Call, too, which its type stub does not say
+        future.add_done_callback(lambda ended: done(str(ended.code().name)))  # type: ignore[attr-defined]

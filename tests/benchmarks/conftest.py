@@ -12,7 +12,7 @@ import pytest
 
 
 class EchoServer:
-    """Answers each request with its own bytes after `service_s`; request `stall_at` takes longer."""
+    """Answers with the request's own bytes after `service_s`; request `stall_at` takes longer."""
 
     METHOD = "/test.Echo/Call"
 

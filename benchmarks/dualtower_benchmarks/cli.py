@@ -1,0 +1,152 @@
+"""`dualtower bench` and `dualtower report`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from dualtower.config import load_section
+from dualtower_benchmarks.settings import PARTS, BenchConfig
+
+__all__ = ["bench", "report"]
+
+
+@click.group(
+    epilog="Start with: dualtower bench all bundle --quick --out bench.json",
+)
+def bench() -> None:
+    """Measure a bundle: a server under load, the model without one, the files for a phone.
+
+    Every number comes with its interval, its count and the machine; raw nanoseconds are kept beside
+    the results. Draw them with `dualtower report --bench bench.json`.
+    """
+
+
+_OPTIONS = (
+    click.argument("bundle", type=click.Path(path_type=Path, file_okay=False)),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("bench.json"),
+        show_default=True,
+        help="Results; raw samples go to a .samples.parquet beside it.",
+    ),
+    click.option("--quick", is_flag=True, help="Corners of the grid, under 20 s in all."),
+    click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="TOML with a [bench] section.",
+    ),
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="bench.KEY=VALUE",
+        help="Override a setting; may be repeated.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the results file instead."),
+)
+_ADDRESS = click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="A running server of this bundle; without it one is started and stopped.",
+)
+
+
+def _measuring(name: str, parts: Sequence[str], *, help_text: str, example: str) -> None:
+    """Adds a sub-command that measures `parts`."""
+
+    def command(
+        bundle: Path,
+        out: Path,
+        quick: bool,
+        config_path: Path | None,
+        overrides: Sequence[str],
+        as_json: bool,
+        address: str | None = None,
+    ) -> None:
+        from dualtower_benchmarks.bench_run import run_bench
+        from dualtower_benchmarks.bench_table import bench_table
+
+        config = load_section("bench", BenchConfig, path=config_path, overrides=overrides)
+        document = run_bench(
+            bundle,
+            config=config.quick() if quick else config,
+            out=out,
+            parts=parts,
+            address=address,
+            command=shlex.join(["dualtower", *sys.argv[1:]]),
+        )
+        if as_json:
+            click.echo(json.dumps(document, ensure_ascii=False))
+        else:
+            click.echo(bench_table(document))
+            click.echo(f"\n{out}")
+
+    for option in reversed([*_OPTIONS, *([_ADDRESS] if "server" in parts else [])]):
+        option(command)
+    bench.command(name, help=help_text, epilog=f"Example: dualtower bench {name} {example}")(
+        command
+    )
+
+
+_measuring(
+    "all",
+    PARTS,
+    help_text="Server, SavedModel in process and edge files: one run, one file.",
+    example="bundle --out bench.json --set bench.point_s=5",
+)
+_measuring(
+    "server",
+    ["server"],
+    help_text="Batch × concurrency in closed loops, then Poisson arrivals at half the capacity.",
+    example="bundle --address localhost:8500 --set bench.concurrency=[1,8]",
+)
+_measuring(
+    "in-process",
+    ["in_process"],
+    help_text="The item tower without a server, on the CPU and on a GPU where there is one.",
+    example="bundle --set bench.batches=[1,8,32]",
+)
+_measuring(
+    "edge",
+    ["edge"],
+    help_text="Every TFLite variant of both towers, run by LiteRT on this machine.",
+    example="bundle --set bench.edge_threads=[1,4]",
+)
+
+
+@click.command(epilog="Example: dualtower report --run run --bundle bundle --bench bench.json")
+@click.option("--run", type=click.Path(path_type=Path, file_okay=False), help="Of `train`.")
+@click.option("--bundle", type=click.Path(path_type=Path, file_okay=False), help="Of `export`.")
+@click.option("--bench", type=click.Path(path_type=Path, dir_okay=False), help="Of `bench`.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def report(
+    run: Path | None, bundle: Path | None, bench: Path | None, out: Path, as_json: bool
+) -> None:
+    """One self-contained HTML page of what was trained, exported and measured.
+
+    Give what there is; the page says what is missing. It loads nothing from anywhere, needs no
+    JavaScript, and follows the reader's light or dark setting.
+    """
+    from dualtower_benchmarks.report import write_report
+
+    written = write_report(run=run, bundle=bundle, bench=bench, out=out)
+    if as_json:
+        click.echo(json.dumps(written.as_json(), ensure_ascii=False))
+    else:
+        for finding in written.findings:
+            click.echo(f"- {finding}")
+        click.echo(str(out))

@@ -1,0 +1,147 @@
+"""The files for a phone, run by LiteRT on this machine: batch 1, by variant and number of threads.
+
+One call is what an app does for one embedding once the text is tokenised: set the inputs, invoke,
+read the output. The item tower gets tokens of catalogue texts, the user tower the catalogue vectors
+of a history, padded as the file wants it.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dualtower.bundle import Bundle
+from dualtower.errors import BundleError
+from dualtower.progress import bar
+from dualtower_benchmarks.closed_loop import run_closed_loop
+from dualtower_benchmarks.points import Points, Subject
+from dualtower_benchmarks.samples import OK
+from dualtower_benchmarks.workload import DISTINCT_REQUESTS, Workload
+
+__all__ = ["LiteRtTarget", "measure_edge"]
+
+Inputs = Mapping[str, npt.NDArray[Any]]
+
+
+class LiteRtTarget:
+    """One interpreter with inputs to feed by name. One thread may use it at a time.
+
+    Args:
+        path: a `.tflite` file with one signature.
+        feeds: arrays by input name, without the batch dimension.
+
+    Raises:
+        BundleError: LiteRT cannot read the file, or its inputs are others.
+    """
+
+    def __init__(self, path: Path, feeds: Sequence[Inputs], *, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            (name,) = self._interpreter.get_signature_list()
+            runner = self._interpreter.get_signature_runner(name)
+        except (ValueError, RuntimeError) as error:
+            raise BundleError(f"LiteRT cannot read {path}: {error}") from error
+        inputs, outputs = runner.get_input_details(), runner.get_output_details()
+        if set(inputs) != set(feeds[0]) or len(outputs) != 1:
+            raise BundleError(
+                f"{path} takes {sorted(inputs)} and gives {sorted(outputs)}, "
+                f"expected {sorted(feeds[0])} and one embedding; export the bundle again"
+            )
+        self._output = next(iter(outputs.values()))["index"]
+        self._feeds = [
+            [(facts["index"], _fitted(feed[key], facts)) for key, facts in inputs.items()]
+            for feed in feeds
+        ]
+        for index, value in self._feeds[0]:
+            self._interpreter.resize_tensor_input(index, value.shape)
+        self._interpreter.allocate_tensors()
+
+    def embed(self, index: int) -> npt.NDArray[Any]:
+        """The output for feed `index`; they repeat from the start."""
+        for tensor, value in self._feeds[index % len(self._feeds)]:
+            self._interpreter.set_tensor(tensor, value)
+        self._interpreter.invoke()
+        output: npt.NDArray[Any] = self._interpreter.get_tensor(self._output)
+        return output
+
+    def call(self, index: int) -> str:
+        self.embed(index)
+        return OK
+
+
+def measure_edge(bundle: Bundle, workload: Workload, points: Points) -> list[dict[str, Any]]:
+    """Adds a point per variant of the manifest and number of threads.
+
+    Returns:
+        per file its tower, variant, size and size after gzip.
+    """
+    files = []
+    variants = bundle.manifest.get("variants", [])
+    with bar("edge files", len(variants) * len(points.config.edge_threads)) as progress:
+        for entry in variants:
+            path = bundle.path / entry["file"]
+            feeds = _feeds(entry["tower"], bundle, workload)
+            for threads in points.config.edge_threads:
+                target = LiteRtTarget(path, feeds, threads=threads)
+                if not np.isfinite(target.embed(0)).all():
+                    raise BundleError(f"{path} answers with values that are not finite")
+                samples = run_closed_loop(
+                    [target], duration_s=points.config.edge_s, warmup_s=points.config.warmup_s
+                )
+                subject = Subject(
+                    part="edge",
+                    model=entry["tower"],
+                    signature="from_tokens" if entry["tower"] == "item_tower" else "from_vectors",
+                    device="CPU",
+                    batch_rows=1,
+                    variant=entry["variant"],
+                    threads=threads,
+                )
+                points.closed(subject, samples, clients=1)
+                progress.advance(note=f"{entry['tower']} {entry['variant']}")
+            content = path.read_bytes()
+            files.append(
+                {
+                    "model": entry["tower"],
+                    "variant": entry["variant"],
+                    "size_bytes": len(content),
+                    "gzip_bytes": entry.get("gzip_bytes") or len(gzip.compress(content, 6)),
+                }
+            )
+    return files
+
+
+def _feeds(tower: str, bundle: Bundle, workload: Workload) -> list[dict[str, npt.NDArray[Any]]]:
+    """Inputs of DISTINCT_REQUESTS calls, each as long as its content."""
+    if tower == "user_tower":
+        rows = workload.history_rows(DISTINCT_REQUESTS)
+        return [
+            {"items": workload.vectors[row], "mask": np.ones(len(row), np.float32)} for row in rows
+        ]
+    from dualtower_trainer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_vocab(bundle.edge_path / "vocab.txt", max_tokens=512)
+    texts = workload.texts[workload.item_rows(DISTINCT_REQUESTS)].tolist()
+    ids, mask = tokenizer(texts)
+    lengths = mask.sum(axis=1)
+    return [
+        {"ids": row[:length], "mask": ones[:length]}
+        for row, ones, length in zip(ids, mask, lengths, strict=True)
+    ]
+
+
+def _fitted(value: npt.NDArray[Any], facts: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """`value` with a batch of 1, cut or padded with zeros to the lengths that the file fixes."""
+    shape = [int(size) for size in facts["shape_signature"]][1:]
+    lengths = [have if size < 0 else size for have, size in zip(value.shape, shape, strict=True)]
+    fitted = np.zeros(lengths, dtype=facts["dtype"])
+    part = tuple(slice(0, min(a, b)) for a, b in zip(value.shape, lengths, strict=True))
+    fitted[part] = value[part]
+    return fitted[None]
