@@ -135,8 +135,9 @@ class AttentionCore(tf_keras.layers.Layer):
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         projected, mask = inputs
         tokens = _shape(mask)[3]
-        split = tf.reshape(projected, [-1, tokens, 3, self.heads, self.head_size])
-        q, k, v = tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]), num=3)
+        wide = tf.reshape(projected, [-1, tokens, 3 * self.heads, self.head_size])
+        # not an unstack: XNNPACK does not take UNPACK, and the graph would fall into seven parts
+        q, k, v = tf.split(tf.transpose(wide, [0, 2, 1, 3]), 3, axis=1)
         scores = tf.matmul(q, k, transpose_b=True) * self.head_size**-0.5 + mask
         mixed = tf.matmul(tf.nn.softmax(scores), v)  # [batch, heads, tokens, head_size]
         return tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [-1, self.heads * self.head_size])

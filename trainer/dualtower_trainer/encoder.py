@@ -29,10 +29,11 @@ from dualtower_trainer.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import tf_keras
 
-__all__ = ["FILES", "Encoder", "EncoderConfig", "weights_sha256"]
+__all__ = ["FILES", "OPTIONAL_FILES", "Encoder", "EncoderConfig", "weights_sha256"]
 
-FILES = ("config.json", "model.safetensors", "vocab.txt")
 _TOKENIZER_CONFIG = "tokenizer_config.json"
+FILES = ("config.json", "model.safetensors", "vocab.txt")
+OPTIONAL_FILES = (_TOKENIZER_CONFIG,)
 
 
 @dataclass(frozen=True)
