@@ -13,9 +13,11 @@ carry later purchases into the weights of earlier ones. The split merges.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,9 +35,11 @@ __all__ = [
     "ITEMS_SCHEMA",
     "QUARANTINE",
     "REPORT",
+    "discarded_folder",
     "new_folder",
+    "write_interactions",
+    "write_items",
     "write_report",
-    "write_tables",
 ]
 
 INTERACTIONS = "interactions.parquet"
@@ -82,17 +86,11 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
             shutil.rmtree(incoming)
         if target.parent.is_dir():
             remove_stale(target.parent)
+    _refuse(target, overwrite=overwrite)
     if not target.exists():
         with atomic_folder(target) as temporary:
             yield temporary
         return
-    if not overwrite:
-        raise UsageError(f"{target} exists already; choose another folder, or give --overwrite")
-    if not (target / ITEMS).exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(
-            f"{target} is not a data folder (no {ITEMS}), so it is not overwritten; "
-            "choose another folder or remove it yourself"
-        )
     with atomic_folder(incoming) as temporary:
         yield temporary
     with disk_errors(target):
@@ -101,15 +99,44 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(previous)
 
 
-def write_tables(folder: Path, interactions: pa.Table, items: pa.Table) -> None:
-    """Writes both tables; further columns (`event`) follow those of the schemas."""
-    for name, table, schema in (
-        (INTERACTIONS, interactions, INTERACTIONS_SCHEMA),
-        (ITEMS, items, ITEMS_SCHEMA),
-    ):
-        further = [field for field in table.schema if field.name not in schema.names]
-        whole = pa.schema([*schema, *further])
-        pq.write_table(table.select(whole.names).cast(whole), folder / name, compression="zstd")
+def _refuse(target: Path, *, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not overwrite:
+        raise UsageError(f"{target} exists already; choose another folder, or give --overwrite")
+    if not (target / ITEMS).exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(
+            f"{target} is not a data folder (no {ITEMS}), so it is not overwritten; "
+            "choose another folder or remove it yourself"
+        )
+
+
+@contextmanager
+def discarded_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yields a folder that is thrown away: the dry run of `new_folder`, with its refusals."""
+    _refuse(target, overwrite=overwrite)
+    with tempfile.TemporaryDirectory(prefix="dualtower-dry-run-") as temporary:
+        yield Path(temporary)
+
+
+def write_items(folder: Path, items: pa.Table) -> None:
+    """Writes `items.parquet`; columns beyond the schema are kept."""
+    _write(folder / ITEMS, [items], ITEMS_SCHEMA)
+
+
+def write_interactions(folder: Path, pieces: Iterable[pa.Table]) -> None:
+    """Writes `interactions.parquet` piece by piece; columns beyond the schema are kept."""
+    _write(folder / INTERACTIONS, pieces, INTERACTIONS_SCHEMA)
+
+
+def _write(path: Path, pieces: Iterable[pa.Table], schema: pa.Schema) -> None:
+    pieces = iter(pieces)
+    first = next(pieces)
+    further = [field for field in first.schema if field.name not in schema.names]
+    whole = pa.schema([*schema, *further])
+    with pq.ParquetWriter(path, whole, compression="zstd") as writer:
+        for piece in itertools.chain([first], pieces):
+            writer.write_table(piece.select(whole.names).cast(whole))
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:

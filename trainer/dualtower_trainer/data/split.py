@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -23,69 +22,13 @@ import numpy.typing as npt
 
 from dualtower.errors import DataError
 from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions, Strings
+from dualtower_trainer.data.merge import lists_by_user, merge_repeats, pair_codes
+from dualtower_trainer.data.split_config import SplitConfig
+from dualtower_trainer.data.timestamps import iso_utc
 
-__all__ = ["Heldout", "Split", "SplitConfig", "cold_fraction", "split"]
+__all__ = ["Heldout", "Split", "cold_fraction", "split"]
 
-DAY_S = 86_400
 Rows = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class SplitConfig:
-    """Where the log is cut, and which items are held out.
-
-    Attributes:
-        validation_days: length of the validation segment, which ends where test begins.
-        test_days: length of the test segment, which ends with the last day of the log.
-        cold_share: expected share of the items that are held out.
-        cold_salt: an item is cold when md5(salt + item_id) / 2^128 is below `cold_share`.
-        min_history: history items that a held-out user needs.
-        test_start: ISO date (UTC) that replaces `test_days`.
-        validation_start: ISO date (UTC) that replaces `validation_days`.
-    """
-
-    validation_days: float = 28.0
-    test_days: float = 28.0
-    cold_share: float = 0.15
-    cold_salt: str = "cold-v1"
-    min_history: int = 1
-    test_start: str | None = None
-    validation_start: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("validation_days", "test_days"):
-            if not 0 < getattr(self, name) < 100_000:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not 0 <= self.cold_share < 1:
-            raise ValueError(f"cold_share must be in [0, 1), got {self.cold_share}")
-        if self.min_history < 1:
-            raise ValueError(f"min_history must be at least 1, got {self.min_history}")
-        for name in ("test_start", "validation_start"):
-            if (date := getattr(self, name)) is not None:
-                _seconds(date, name)
-
-    def boundaries_s(self, first_s: int, last_s: int) -> tuple[int, int]:
-        """`validation_start` and `test_start` in seconds UTC for a log from first to last.
-
-        Raises:
-            DataError: the log does not reach over both boundaries.
-        """
-        end_s = (last_s // DAY_S + 1) * DAY_S
-        if self.test_start is not None:
-            test_s = _seconds(self.test_start, "test_start")
-        else:
-            test_s = end_s - round(self.test_days * DAY_S)
-        if self.validation_start is not None:
-            validation_s = _seconds(self.validation_start, "validation_start")
-        else:
-            validation_s = test_s - round(self.validation_days * DAY_S)
-        if not first_s < validation_s < test_s <= last_s:
-            raise DataError(
-                f"the log runs from {_iso(first_s)} to {_iso(last_s)}, so it cannot be cut at "
-                f"validation_start {_iso(validation_s)} and test_start {_iso(test_s)}; give a "
-                "shorter --set split.validation_days=… and --set split.test_days=…"
-            )
-        return validation_s, test_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,19 +90,19 @@ def split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
     )
     before = log.timestamps < validation_s
     is_cold = cold[log.items]
-    train = _merge(log.where(before & ~is_cold))
+    train = merge_repeats(log.where(before & ~is_cold))
     if not len(train):
         raise DataError(
-            f"no interaction with an item that is not cold lies before {_iso(validation_s)}; "
+            f"no interaction with an item that is not cold lies before {iso_utc(validation_s)}; "
             "give a later --set split.validation_start=DATE or a smaller split.cold_share"
         )
     warm = np.bincount(train.items, minlength=len(catalogue)) > 0
     goal = ~catalogue.blocked  # a blocked item is never recommended, so it is no target
     report: dict[str, Any] = {
-        "first": _iso(first_s),
-        "validation_start": _iso(validation_s),
-        "test_start": _iso(test_s),
-        "last": _iso(last_s),
+        "first": iso_utc(first_s),
+        "validation_start": iso_utc(validation_s),
+        "test_start": iso_utc(test_s),
+        "last": iso_utc(last_s),
         "interactions": len(log),
         "unknown_item_interactions": dataset.unknown_items,
         "users": len(log.user_ids),
@@ -204,10 +147,10 @@ def _hold_out(
     config: SplitConfig,
 ) -> tuple[Heldout, dict[str, Any]]:
     """Histories before `start_s` and targets in [start_s, end_s) of one segment, with counts."""
-    history = _merge(log.where((log.timestamps < start_s) & ~cold[log.items]))
+    history = merge_repeats(log.where((log.timestamps < start_s) & ~cold[log.items]))
     inside = log.where((log.timestamps >= start_s) & (log.timestamps < end_s))
-    pairs = _merge(inside, last=False)
-    known = np.isin(_pair_codes(pairs, len(cold)), _pair_codes(history, len(cold)))
+    pairs = merge_repeats(inside, last=False)
+    known = np.isin(pair_codes(pairs, len(cold)), pair_codes(history, len(cold)))
     is_cold, is_warm = cold[pairs.items], warm[pairs.items]
     allowed = goal[pairs.items]
     warm_pairs = pairs.where(is_warm & ~known & allowed)
@@ -223,9 +166,9 @@ def _hold_out(
     heldout = Heldout(
         users,
         log.user_ids[users],
-        _lists(history, users, n_users),
-        _lists(warm_pairs, users, n_users),
-        _lists(cold_pairs, users, n_users),
+        lists_by_user(history, users, n_users),
+        lists_by_user(warm_pairs, users, n_users),
+        lists_by_user(cold_pairs, users, n_users),
     )
     report = {
         "rows": len(inside),
@@ -253,46 +196,3 @@ def _hold_out(
         "history_items": sum(map(len, heldout.histories)),
     }
     return heldout, report
-
-
-def _merge(log: Interactions, *, last: bool = True) -> Interactions:
-    """One row per user and item: weights summed, at the last (or first) of the times.
-
-    Sorted by user, then by time (most recent first, or earliest first), then by item.
-    """
-    order = np.lexsort((log.timestamps, log.items, log.users))
-    users, items, times = log.users[order], log.items[order], log.timestamps[order]
-    new = np.ones(len(order), bool)
-    new[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
-    starts = np.flatnonzero(new)
-    weights = np.zeros(0, np.float32)
-    if len(starts):
-        weights = np.add.reduceat(log.weights[order].astype(np.float64), starts).astype(np.float32)
-    ends = np.append(starts[1:], len(order)) - 1
-    users, items, times = users[starts], items[starts], times[ends if last else starts]
-    order = np.lexsort((items, -times if last else times, users))
-    return Interactions(users[order], items[order], times[order], weights[order], log.user_ids)
-
-
-def _pair_codes(log: Interactions, n_items: int) -> npt.NDArray[np.int64]:
-    return log.users.astype(np.int64) * n_items + log.items
-
-
-def _lists(log: Interactions, users: npt.NDArray[np.int32], n_users: int) -> list[Rows]:
-    """The items of each of `users`; `log` is sorted by user."""
-    ends = np.cumsum(np.bincount(log.users, minlength=n_users))
-    return [log.items[ends[user - 1] if user else 0 : ends[user]] for user in users]
-
-
-def _seconds(date: str, name: str) -> int:
-    try:
-        moment = datetime.fromisoformat(date.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise ValueError(f"{name} must be an ISO date such as 2017-12-01, got {date!r}") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return int(moment.timestamp())
-
-
-def _iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,202 @@
+"""Reads a file of interactions, row by row, into coded columns."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from dualtower.errors import DataError
+from dualtower_trainer.data.columns import INTERACTION_ROLES, choose_columns
+from dualtower_trainer.data.item_reader import MAX_ID_CHARS
+from dualtower_trainer.data.quarantine import BadRows
+from dualtower_trainer.data.records import Source
+from dualtower_trainer.data.timestamps import timestamp_parser
+
+__all__ = ["UNKNOWN_ITEM", "LogFile", "read_log"]
+
+UNKNOWN_ITEM = "unknown item"
+ROW_ORDER_SPAN_S = 365 * 86_400
+
+
+@dataclass(frozen=True, eq=False)
+class LogFile:
+    """The good interactions of a file by time, and counts of the rest.
+
+    The arrays have one entry per interaction: int32 codes into `user_ids` and `events`, int32 rows
+    of the items, int64 seconds UTC, float32 weights. `events` is empty when the file has none.
+    """
+
+    users: npt.NDArray[np.int32]
+    items: npt.NDArray[np.int32]
+    times_s: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+    event_codes: npt.NDArray[np.int32]
+    user_ids: list[str]
+    events: list[str]
+    timed: bool
+    rows_read: int
+    repeated: int
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def read_log(
+    source: Source,
+    chosen: Mapping[str, str],
+    item_rows: Mapping[str, int],
+    bad: BadRows,
+    timestamp_format: str | None = None,
+) -> LogFile:
+    """Reads all interactions; a row that cannot be used goes to `bad`.
+
+    A row that equals an earlier one in every column we read is counted and dropped. Without a
+    timestamp column the order of the rows is the time, spread evenly over one year from 1970 on, so
+    that a split by days works; then no two rows are equal.
+
+    Raises:
+        DataError: a column is missing, the file has no rows or is damaged, or none of its items is
+            in `item_rows`.
+    """
+    columns = choose_columns(source, INTERACTION_ROLES, chosen, "--map")
+    decode = _decoder({role: place for place, role in enumerate(columns)}, timestamp_format)
+    rows_read, kept = 0, _Growing()
+    strangers: list[str] = []  # a few ids that are not in the catalogue, for the message
+    for line, fields, problem, raw in source.records(list(columns.values())):
+        rows_read += 1
+        if not problem:
+            row = decode(fields)
+            problem = row.problem
+        if problem:
+            bad.add(line, problem, raw)
+            continue
+        item = item_rows.get(row.item_id)
+        if item is None:
+            bad.add(line, UNKNOWN_ITEM, raw)
+            if len(strangers) < 3 and row.item_id not in strangers:
+                strangers.append(row.item_id)
+            continue
+        kept.add(row, item)
+    if not rows_read:
+        raise DataError(f"{source.path} has a header and no rows")
+    if not kept.users and strangers:
+        raise DataError(
+            f"no item of {source.path} is in the catalogue: the interactions have "
+            f"{', '.join(map(repr, strangers))} …, the items have "
+            f"{', '.join(map(repr, list(item_rows)[:3]))} …; "
+            "check the columns with --map item_id=… and --item-map item_id=…"
+        )
+    return kept.log("timestamp" in columns, "event" in columns, rows_read)
+
+
+@dataclass
+class _Row:
+    problem: str = ""
+    user_id: str = ""
+    item_id: str = ""
+    seconds: int = 0
+    weight: float = 1.0
+    event: str = ""
+
+
+def _decoder(
+    places: Mapping[str, int], timestamp_format: str | None
+) -> Callable[[list[str]], _Row]:
+    """A function from the fields of a row to its values, or to what is wrong with them."""
+    parse_time = timestamp_parser(timestamp_format)
+    time_at, event_at, weight_at = map(places.get, ("timestamp", "event", "weight"))
+
+    def decode(fields: list[str]) -> _Row:
+        user_id, item_id = fields[0].strip(), fields[1].strip()
+        if not user_id:
+            return _Row("empty user id")
+        if not item_id:
+            return _Row("empty item id")
+        if len(user_id) > MAX_ID_CHARS or len(item_id) > MAX_ID_CHARS:
+            return _Row("id too long")
+        row = _Row("", user_id, item_id)
+        if time_at is not None:
+            try:
+                row.seconds = parse_time(fields[time_at].strip())
+            except (ValueError, OverflowError):
+                return _Row("bad timestamp")
+        if weight_at is not None:
+            row.weight = _weight(fields[weight_at])
+            if not row.weight:
+                return _Row("bad weight")
+        if event_at is not None:
+            row.event = fields[event_at].strip()
+        return row
+
+    return decode
+
+
+def _weight(text: str) -> float:
+    """A weight that float32 holds and that is above 0; 0 when the text is none."""
+    try:
+        weight = float(text)
+    except ValueError:
+        return 0.0
+    return weight if 1e-30 < weight < 1e30 else 0.0
+
+
+@dataclass
+class _Growing:
+    """Columns that grow row by row, four or eight bytes to a value."""
+
+    users: array[int] = field(default_factory=lambda: array("i"))
+    items: array[int] = field(default_factory=lambda: array("i"))
+    times_s: array[int] = field(default_factory=lambda: array("q"))
+    weights: array[float] = field(default_factory=lambda: array("f"))
+    event_codes: array[int] = field(default_factory=lambda: array("i"))
+    user_codes: dict[str, int] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
+
+    def add(self, row: _Row, item: int) -> None:
+        self.users.append(self.user_codes.setdefault(row.user_id, len(self.user_codes)))
+        self.items.append(item)
+        self.times_s.append(row.seconds)
+        self.weights.append(row.weight)
+        self.event_codes.append(self.events.setdefault(row.event, len(self.events)))
+
+    def log(self, timed: bool, with_events: bool, rows_read: int) -> LogFile:
+        """The columns by time, equal rows once."""
+        users, items = np.array(self.users, np.int32), np.array(self.items, np.int32)
+        times_s = np.array(self.times_s, np.int64)
+        weights = np.array(self.weights, np.float32)
+        event_codes = np.array(self.event_codes, np.int32)
+        order = np.arange(len(users))
+        if timed:
+            order = _distinct_by_time(times_s, users, items, weights, event_codes)
+        else:
+            times_s = order * ROW_ORDER_SPAN_S // max(len(order), 1)
+        return LogFile(
+            users[order],
+            items[order],
+            times_s[order],
+            weights[order],
+            event_codes[order],
+            user_ids=list(self.user_codes),
+            events=list(self.events) if with_events else [],
+            timed=timed,
+            rows_read=rows_read,
+            repeated=len(users) - len(order),
+        )
+
+
+def _distinct_by_time(
+    times_s: npt.NDArray[np.int64], *others: npt.NDArray[np.generic]
+) -> npt.NDArray[np.int64]:
+    """Rows that differ from every earlier one, by time and then in their own order."""
+    order = np.lexsort((*others, times_s))
+    new = np.zeros(len(order), bool)
+    new[:1] = True
+    for column in (times_s, *others):
+        ordered = column[order]
+        new[1:] |= ordered[1:] != ordered[:-1]
+    kept = np.sort(order[new])  # lexsort is stable: the first of equal rows is the earliest
+    return kept[np.argsort(times_s[kept], kind="stable")]

@@ -1,0 +1,41 @@
+"""Repeats of one user and item as one row, and rows as one list per user."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from dualtower_trainer.data.dataset import Interactions
+
+__all__ = ["lists_by_user", "merge_repeats", "pair_codes"]
+
+
+def merge_repeats(log: Interactions, *, last: bool = True) -> Interactions:
+    """One row per user and item: weights summed, at the last (or first) of the times.
+
+    Sorted by user, then by time (most recent first, or earliest first), then by item.
+    """
+    order = np.lexsort((log.timestamps, log.items, log.users))
+    users, items, times = log.users[order], log.items[order], log.timestamps[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+    starts = np.flatnonzero(new)
+    weights = np.zeros(0, np.float32)
+    if len(starts):
+        weights = np.add.reduceat(log.weights[order].astype(np.float64), starts).astype(np.float32)
+    ends = np.append(starts[1:], len(order)) - 1
+    users, items, times = users[starts], items[starts], times[ends if last else starts]
+    order = np.lexsort((items, -times if last else times, users))
+    return Interactions(users[order], items[order], times[order], weights[order], log.user_ids)
+
+
+def pair_codes(log: Interactions, n_items: int) -> npt.NDArray[np.int64]:
+    return log.users.astype(np.int64) * n_items + log.items
+
+
+def lists_by_user(
+    log: Interactions, users: npt.NDArray[np.int32], n_users: int
+) -> list[npt.NDArray[np.int32]]:
+    """The items of each of `users`; `log` is sorted by user."""
+    ends = np.cumsum(np.bincount(log.users, minlength=n_users))
+    return [log.items[ends[user - 1] if user else 0 : ends[user]] for user in users]

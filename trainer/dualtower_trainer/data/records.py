@@ -1,0 +1,233 @@
+"""Rows out of CSV, TSV and Parquet files, plain or gzipped, as text and in bounded memory.
+
+A reader never dies of one bad row: it hands it on with the reason. Lines are numbered as an editor
+numbers them; rows of Parquet from 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from dualtower.errors import DataError, UsageError
+from dualtower.progress import bar
+from dualtower_trainer.data.parquet_records import parquet_columns, parquet_records
+from dualtower_trainer.data.record import Record, bad_characters, first_line
+
+__all__ = ["Source", "open_source"]
+
+MAX_LINE_CHARS = 1 << 24
+MAX_RECORD_LINES = 100  # a quoted field may hold line breaks, but an open quote must not eat a file
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of rows: its column names, and how to read it.
+
+    `delimiter` is None for Parquet; with `quotes` off a quote is a character like any other.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    delimiter: str | None
+    quotes: bool
+
+    def records(self, columns: Sequence[str]) -> Iterator[Record]:
+        """Every row below the header, with the fields of `columns` in this order.
+
+        Raises:
+            DataError: the file breaks off or is damaged.
+        """
+        if self.delimiter is None:
+            return parquet_records(self.path, columns)
+        return _text_records(self, columns)
+
+
+def open_source(path: Path, *, delimiter: str | None = None, quotes: bool = True) -> Source:
+    """Opens a file by its name: .csv, .tsv, .tab (each also .gz) or .parquet.
+
+    Args:
+        path: the file.
+        delimiter: one character that replaces the one that the name says; `\\t` is a tab.
+        quotes: whether `"…"` encloses a field.
+
+    Raises:
+        DataError: the file is missing, empty, or not what its name says.
+        UsageError: the name says nothing and no delimiter is given.
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give a CSV, TSV or Parquet file")
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(4)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if not head:
+        raise DataError(f"{path} is empty; it must have a header and rows")
+    if suffix == ".parquet":
+        return Source(path, parquet_columns(path), None, True)
+    if delimiter is None and suffix not in _DELIMITERS:
+        raise UsageError(
+            f"the name of {path} does not say how it is written; call it .csv, .tsv or .parquet, "
+            "or give --delimiter"
+        )
+    mark = delimiter.replace("\\t", "\t") if delimiter else _DELIMITERS[suffix]
+    if len(mark) != 1 or mark in '"\r\n':
+        raise UsageError(f"the delimiter must be one character, got {delimiter!r}")
+    with _damage_named(path), _opened(path) as (_, binary):
+        lines = _Lines(_decoded(binary, path))
+        header = next(_reader(lines, mark, quotes), None)
+    if not header:
+        raise DataError(f"{path} is empty; it must have a header and rows")
+    return Source(path, tuple(name.strip() for name in header), mark, quotes)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Names the file when its compression breaks off or its bytes are damaged."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{path} is cut off or damaged ({first_line(error)}); fetch it again"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+_Binary: TypeAlias = "gzip.GzipFile | io.BufferedReader"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, _Binary]]:
+    """The file as it lies on the disk, and its content, unpacked where it is gzipped."""
+    with path.open("rb") as raw:
+        if raw.peek(2)[:2] != b"\x1f\x8b":
+            yield raw, raw
+            return
+        with gzip.GzipFile(fileobj=raw, mode="rb") as content:
+            yield raw, content
+
+
+def _decoded(binary: _Binary, path: Path) -> Iterator[str]:
+    """Lines as text; a byte that is no UTF-8 becomes a lone surrogate, to be found later."""
+    if binary.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(f"{path} is UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
+    text = io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="")
+    while line := text.readline(MAX_LINE_CHARS):
+        if len(line) == MAX_LINE_CHARS and line[-1] not in "\r\n":
+            while (rest := text.readline(MAX_LINE_CHARS)) and rest[-1] not in "\r\n":
+                pass
+        yield line
+
+
+class _Lines:
+    """Feeds csv.reader and remembers the lines of the record that it is reading."""
+
+    def __init__(self, source: Iterator[str]) -> None:
+        self.number = 0  # of the last line that was handed out
+        self.taken: list[str] = []
+        self.broken = False  # the reader wanted more lines than a record may have, or than exist
+        self._source = source
+        self._again: deque[str] = deque()
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.taken) >= MAX_RECORD_LINES:
+            self.broken = True
+            raise StopIteration
+        if self._again:
+            line = self._again.popleft()
+        else:
+            try:
+                line = next(self._source)
+            except StopIteration:
+                self.broken = bool(self.taken)
+                raise
+        self.number += 1
+        self.taken.append(line)
+        return line
+
+    def take(self) -> list[str]:
+        """The lines of the record that is complete now."""
+        taken, self.taken, self.broken = self.taken, [], False
+        return taken
+
+    def give_back(self, lines: list[str]) -> None:
+        """Lines to be read once more."""
+        self._again.extendleft(reversed(lines))
+        self.number -= len(lines)
+
+
+def _reader(lines: _Lines, delimiter: str, quotes: bool) -> Iterator[list[str]]:
+    # a text of a million characters is cut later, it must not end the reading
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_CHARS * 2))
+    if quotes:
+        return csv.reader(lines, delimiter=delimiter)
+    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+
+
+def _text_records(source: Source, columns: Sequence[str]) -> Iterator[Record]:
+    assert source.delimiter is not None
+    places = [source.columns.index(name) for name in columns]
+    width = len(source.columns)
+    size_mib = source.path.stat().st_size // _MIB + 1
+    with (
+        bar(f"read {source.path.name}", size_mib) as moving,
+        _damage_named(source.path),
+        _opened(source.path) as (raw_file, binary),
+    ):
+        lines = _Lines(_decoded(binary, source.path))
+        done_mib = rows = 0
+        reader = _reader(lines, source.delimiter, source.quotes)
+        next(reader)
+        lines.take()
+        while True:
+            first = lines.number + 1
+            problem = ""
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                fields, problem = [], f"unreadable record ({error})"
+            broken, taken = lines.broken, lines.take()
+            if not problem and not broken and len(fields) == width:
+                raw = taken[0] if len(taken) == 1 else "".join(taken)
+                fields = [fields[place] for place in places]
+                yield Record(first, fields, _problem_of(raw, fields), raw)
+            elif problem or broken or fields:
+                # one bad line costs one line: what an open quote swallowed is read again
+                raw, *swallowed = taken
+                lines.give_back(swallowed)
+                reader = _reader(lines, source.delimiter, source.quotes)
+                if broken or swallowed:
+                    problem = "quote without its end"
+                problem = _problem_of(raw, []) or problem or "wrong number of fields"
+                yield Record(first, [], problem, raw)
+            rows += 1
+            if rows % 10_000 == 0:
+                moved = raw_file.tell() // _MIB - done_mib
+                done_mib += moved
+                moving.advance(moved, note=f"MiB, {rows:,} rows")
+
+
+def _problem_of(raw: str, fields: list[str]) -> str:
+    if "\0" in raw:
+        return "NUL byte"
+    if len(raw) >= MAX_LINE_CHARS:
+        return f"line of {MAX_LINE_CHARS} or more characters"
+    return bad_characters(fields)
