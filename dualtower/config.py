@@ -7,6 +7,7 @@ an error that names the nearest known one, since a misspelt setting that is igno
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import json
 import sys
@@ -57,8 +58,8 @@ def load_section(
             sections are left to the commands that own them.
 
     Raises:
-        ConfigError: an unknown section or key, a value of a wrong type, or one that the schema's own
-            `__post_init__` refuses.
+        ConfigError: an unknown section or key, a value of a wrong type, or one that the
+            `__post_init__` of `schema` refuses.
     """
     tables = read_toml(path) if path else {}
     for name in tables:
@@ -120,6 +121,8 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
+    if hint is str and isinstance(value, datetime.date):
+        return value.isoformat()  # 2017-12-01 without quotes is a date in TOML
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{where} must be {hint.__name__}, got {value!r}")
     return value
