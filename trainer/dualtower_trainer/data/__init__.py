@@ -2,12 +2,12 @@
 
 from dualtower_trainer.data.complete_journey import CompleteJourneyOptions, import_complete_journey
 from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions
-from dualtower_trainer.data.describe import describe
-from dualtower_trainer.data.import_files import FileOptions, import_files
+from dualtower_trainer.data.description import describe
+from dualtower_trainer.data.file_import import FileOptions, import_files
 from dualtower_trainer.data.leakage import Check, check_leakage
 from dualtower_trainer.data.load import load_dataset
-from dualtower_trainer.data.split import Heldout, Split, split
 from dualtower_trainer.data.split_config import SplitConfig
+from dualtower_trainer.data.splitting import Heldout, Split, split
 
 __all__ = [
     "Catalogue",

@@ -12,8 +12,8 @@ from dualtower.errors import DataError
 from dualtower_trainer.data.dataset import Dataset, Strings
 from dualtower_trainer.data.leakage import check_leakage
 from dualtower_trainer.data.merge import pair_codes
-from dualtower_trainer.data.split import split
 from dualtower_trainer.data.split_config import SplitConfig
+from dualtower_trainer.data.splitting import split
 from dualtower_trainer.data.timestamps import iso_utc
 
 __all__ = ["describe"]
