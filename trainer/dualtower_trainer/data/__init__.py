@@ -4,10 +4,11 @@ from dualtower_trainer.data.complete_journey import CompleteJourneyOptions, impo
 from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions
 from dualtower_trainer.data.description import describe
 from dualtower_trainer.data.file_import import FileOptions, import_files
+from dualtower_trainer.data.heldout import Heldout
 from dualtower_trainer.data.leakage import Check, check_leakage
 from dualtower_trainer.data.load import load_dataset
 from dualtower_trainer.data.split_config import SplitConfig
-from dualtower_trainer.data.splitting import Heldout, Split, split
+from dualtower_trainer.data.splitting import Split, split
 
 __all__ = [
     "Catalogue",

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dualtower_trainer.data.dataset import Dataset
-from dualtower_trainer.data.splitting import Heldout, Split, cold_fraction
+from dualtower_trainer.data.heldout import Heldout
+from dualtower_trainer.data.splitting import Split, cold_fraction
 
 __all__ = ["Check", "check_leakage"]
 

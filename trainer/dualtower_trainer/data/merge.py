@@ -30,12 +30,12 @@ def merge_repeats(log: Interactions, *, last: bool = True) -> Interactions:
 
 
 def pair_codes(log: Interactions, n_items: int) -> npt.NDArray[np.int64]:
+    """User and item of each interaction as one number, [interactions]."""
     return log.users.astype(np.int64) * n_items + log.items
 
 
-def lists_by_user(
-    log: Interactions, users: npt.NDArray[np.int32], n_users: int
-) -> list[npt.NDArray[np.int32]]:
+def lists_by_user(log: Interactions, users: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int32]]:
     """The items of each of `users`; `log` is sorted by user."""
-    ends = np.cumsum(np.bincount(log.users, minlength=n_users))
-    return [log.items[ends[user - 1] if user else 0 : ends[user]] for user in users]
+    begins = np.searchsorted(log.users, users, side="left")
+    ends = np.searchsorted(log.users, users, side="right")
+    return [log.items[begin:end] for begin, end in zip(begins, ends, strict=True)]

@@ -21,36 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dualtower.errors import DataError
-from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions, Strings
-from dualtower_trainer.data.merge import lists_by_user, merge_repeats, pair_codes
+from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions
+from dualtower_trainer.data.heldout import Heldout, hold_out
+from dualtower_trainer.data.merge import merge_repeats
 from dualtower_trainer.data.split_config import SplitConfig
 from dualtower_trainer.data.timestamps import iso_utc
 
-__all__ = ["Heldout", "Split", "cold_fraction", "split"]
-
-Rows = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True, eq=False)
-class Heldout:
-    """Users whose future is to be predicted; every attribute has one entry per user.
-
-    Attributes:
-        users: int32 codes, ascending.
-        user_ids: their ids.
-        histories: int32 catalogue rows before the segment, most recent first, no cold items.
-        warm_targets: int32 rows of warm items first bought in the segment, by time.
-        cold_targets: int32 rows of cold items bought in the segment, by time.
-    """
-
-    users: npt.NDArray[np.int32]
-    user_ids: Strings
-    histories: list[Rows]
-    warm_targets: list[Rows]
-    cold_targets: list[Rows]
-
-    def __len__(self) -> int:
-        return len(self.users)
+__all__ = ["Split", "cold_fraction", "split"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +74,6 @@ def split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
             "give a later --set split.validation_start=DATE or a smaller split.cold_share"
         )
     warm = np.bincount(train.items, minlength=len(catalogue)) > 0
-    goal = ~catalogue.blocked  # a blocked item is never recommended, so it is no target
     report: dict[str, Any] = {
         "first": iso_utc(first_s),
         "validation_start": iso_utc(validation_s),
@@ -126,7 +102,15 @@ def split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
         ("validation", validation_s, test_s),
         ("test", test_s, last_s + 1),
     ):
-        heldout[name], report[name] = _hold_out(log, start_s, end_s, cold, warm, goal, config)
+        heldout[name], report[name] = hold_out(
+            log,
+            start_s,
+            end_s,
+            cold=cold,
+            warm=warm,
+            blocked=catalogue.blocked,
+            min_history=config.min_history,
+        )
     return Split(
         catalogue, config, cold, warm, train, heldout["validation"], heldout["test"], report
     )
@@ -135,64 +119,3 @@ def split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
 def cold_fraction(item_id: str, salt: str) -> float:
     """md5 of salt and item id as a fraction of 2^128: uniform over the ids, in [0, 1)."""
     return int.from_bytes(hashlib.md5((salt + item_id).encode()).digest(), "big") / 2**128
-
-
-def _hold_out(
-    log: Interactions,
-    start_s: int,
-    end_s: int,
-    cold: npt.NDArray[np.bool_],
-    warm: npt.NDArray[np.bool_],
-    goal: npt.NDArray[np.bool_],
-    config: SplitConfig,
-) -> tuple[Heldout, dict[str, Any]]:
-    """Histories before `start_s` and targets in [start_s, end_s) of one segment, with counts."""
-    history = merge_repeats(log.where((log.timestamps < start_s) & ~cold[log.items]))
-    inside = log.where((log.timestamps >= start_s) & (log.timestamps < end_s))
-    pairs = merge_repeats(inside, last=False)
-    known = np.isin(pair_codes(pairs, len(cold)), pair_codes(history, len(cold)))
-    is_cold, is_warm = cold[pairs.items], warm[pairs.items]
-    allowed = goal[pairs.items]
-    warm_pairs = pairs.where(is_warm & ~known & allowed)
-    cold_pairs = pairs.where(is_cold & allowed)
-
-    n_users = len(log.user_ids)
-    lengths = np.bincount(history.users, minlength=n_users)
-    aims = np.bincount(warm_pairs.users, minlength=n_users)
-    aims += np.bincount(cold_pairs.users, minlength=n_users)
-    buyers = np.bincount(inside.users, minlength=n_users) > 0
-    enough = lengths >= config.min_history
-    users = np.flatnonzero(enough & (aims > 0)).astype(np.int32)
-    heldout = Heldout(
-        users,
-        log.user_ids[users],
-        lists_by_user(history, users, n_users),
-        lists_by_user(warm_pairs, users, n_users),
-        lists_by_user(cold_pairs, users, n_users),
-    )
-    report = {
-        "rows": len(inside),
-        "merged_repeat_rows": len(inside) - len(pairs),
-        "dropped_targets": {
-            "bought_before": int((is_warm & known & allowed).sum()),
-            "item_not_in_train": int((~is_warm & ~is_cold & allowed).sum()),
-            "blocked_item": int((~allowed).sum()),
-            "user_not_held_out": int(
-                len(warm_pairs)
-                + len(cold_pairs)
-                - sum(map(len, heldout.warm_targets))
-                - sum(map(len, heldout.cold_targets))
-            ),
-        },
-        "dropped_users": {
-            "short_history": int((buyers & ~enough).sum()),
-            "no_target": int((buyers & enough & (aims == 0)).sum()),
-        },
-        "users": len(users),
-        "users_with_warm_targets": sum(len(rows) > 0 for rows in heldout.warm_targets),
-        "users_with_cold_targets": sum(len(rows) > 0 for rows in heldout.cold_targets),
-        "warm_targets": sum(map(len, heldout.warm_targets)),
-        "cold_targets": sum(map(len, heldout.cold_targets)),
-        "history_items": sum(map(len, heldout.histories)),
-    }
-    return heldout, report
