@@ -162,8 +162,9 @@ class Encoder:
         """(ids, mask) numpy -> vectors numpy, traced once for every shape."""
         import tensorflow as tf
 
+        model = self.model  # built here: inside the trace its weights would not be loaded
         spec = tf.TensorSpec([None, None], tf.int32)
-        graph = tf.function(lambda ids, mask: self.model([ids, mask]), input_signature=[spec, spec])
+        graph = tf.function(lambda ids, mask: model([ids, mask]), input_signature=[spec, spec])
         return lambda ids, mask: graph(ids, mask).numpy()
 
 
