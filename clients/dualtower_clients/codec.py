@@ -37,23 +37,29 @@ _PACKED_AS_IS = {"float_val": 5, "double_val": 6, "scomplex_val": 9, "dcomplex_v
 _BOOL_FIELD = 11
 
 
-def encode(value: ArrayLike, *, dtype: str | None = None) -> TensorProto:
+def encode(
+    value: ArrayLike, *, dtype: str | None = None, string_content: bool = False
+) -> TensorProto:
     """A tensor with the bytes of `value` as they lie in memory; strings one by one.
 
     Args:
         value: an array or nested lists, of numbers, bool, str or bytes; any shape. numpy's own
             rules apply to lists: integers become int64, fractions float64.
         dtype: cast to this first ("float32", "bfloat16", "string", ...).
+        string_content: strings in `tensor_content` too, which `tf.make_ndarray` cannot read.
 
     Raises:
         TensorError: the dtype cannot travel, or `value` does not fit it.
     """
     array, kind = _prepare(value, dtype)
     proto = TensorProto(dtype=kind.number, tensor_shape=_shape_proto(array.shape))  # type: ignore[arg-type]
-    if kind.number == STRING:
-        proto.string_val.extend(_bytes_of(array))
-    else:
+    if kind.number != STRING:
         proto.tensor_content = array.tobytes()
+    elif string_content:
+        strings = _bytes_of(array)
+        proto.tensor_content = b"".join([*(_varint(len(text)) for text in strings), *strings])
+    else:
+        proto.string_val.extend(_bytes_of(array))
     return proto
 
 
@@ -125,6 +131,8 @@ def _prepare(value: ArrayLike, dtype: str | None) -> tuple[NDArray[Any], WireTyp
     """The array in C order and little endian, and its dtype on the wire."""
     try:
         array = np.asarray(value)
+        if array.dtype.kind in "SU" and not isinstance(value, np.ndarray):
+            array = np.array(value, object)  # numpy's own strings drop trailing NULs
     except ValueError as error:
         raise TensorError(f"the value is no regular array: {error}") from error
     name = dtype or ("string" if array.dtype.kind in "USO" else array.dtype.name)
@@ -246,13 +254,17 @@ def _objects(strings: list[bytes]) -> NDArray[Any]:
 
 
 def _packed(field: int, payload: bytes) -> bytes:
-    """The wire form of a packed repeated field: tag, varint length, payload."""
-    head, length = bytearray([field << 3 | 2]), len(payload)
-    while length > 0x7F:
-        head.append(length & 0x7F | 0x80)
-        length >>= 7
-    head.append(length)
-    return bytes(head) + payload
+    """The wire form of a packed repeated field: tag, length, payload."""
+    return bytes([field << 3 | 2]) + _varint(len(payload)) + payload
+
+
+def _varint(number: int) -> bytes:
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)
 
 
 def _bfloat16_bits_of(array: NDArray[Any]) -> NDArray[np.uint16]:

@@ -1,0 +1,74 @@
+"""Replays a version's warm-up file before it answers anyone.
+
+`VERSION/assets.extra/tf_serving_warmup_requests` is a TFRecord file of PredictionLog messages. Each
+is sent through the same code as a request; model name and version inside are ignored. One that
+fails, fails the load: a version that cannot answer its own examples must not replace one that can.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import tensorflow as tf
+from dualtower_clients.proto import prediction_log_pb2
+from google.protobuf.message import DecodeError
+
+from dualtower_serving.predict import predict
+from dualtower_serving.servable import Servable
+from dualtower_serving.status import Code, StatusError
+
+__all__ = ["WARMUP_FILE", "warm_up"]
+
+WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_MAX_RECORDS = 1000
+
+
+def warm_up(servable: Servable, version: int, path: str, *, iterations: int = 1) -> int:
+    """Runs every record of the version in folder `path` that often; returns how many there are.
+
+    Raises:
+        StatusError: the file is no TFRecord, holds too many records, or one of them fails.
+    """
+    file = os.path.join(path, WARMUP_FILE)
+    if not os.path.isfile(file):
+        return 0
+    count = 0
+    for count, record in enumerate(_records(file), 1):
+        if count > _MAX_RECORDS:
+            raise StatusError(
+                Code.INVALID_ARGUMENT,
+                f"Number of warmup records exceeeds the maximum ({_MAX_RECORDS}) at {file}",
+            )
+        log = _parse(record)
+        kind = log.WhichOneof("log_type")
+        if kind is None:
+            continue  # an empty log asks for nothing
+        if kind != "predict_log":
+            field = prediction_log_pb2.PredictionLog.DESCRIPTOR.fields_by_name[kind]
+            raise StatusError(
+                Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {field.number}"
+            )
+        for _ in range(iterations):
+            predict(servable, version, log.predict_log.request)
+    return count
+
+
+def _records(file: str) -> Iterator[bytes]:
+    records = tf.compat.v1.io.tf_record_iterator(file)
+    while True:
+        try:
+            yield next(records)
+        except StopIteration:
+            return
+        except tf.errors.OpError as error:
+            raise StatusError(error.error_code, f"{file}: {error.message}") from error
+
+
+def _parse(record: bytes) -> prediction_log_pb2.PredictionLog:
+    try:
+        return prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError as error:
+        raise StatusError(
+            Code.INVALID_ARGUMENT, "Failed to parse warmup record, no PredictionLog"
+        ) from error
