@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ def show(tables: Sequence[Table]) -> None:
 
         console = Console()
         for table in tables:
-            shown = RichTable(title=table.title, title_justify="left", show_header=False)
+            shown = RichTable(
+                title=Text(table.title, "bold"), title_justify="left", show_header=False
+            )
             for place in range(max(map(len, table.rows), default=0)):
                 shown.add_column(justify="right" if place else "left")
             for row in table.rows:
@@ -37,16 +40,19 @@ def show(tables: Sequence[Table]) -> None:
             console.print(shown)
         return
     for table in tables:
-        click.echo(table.title)
-        columns = max(map(len, table.rows), default=0)
-        widths = [
-            max((len(row[place]) for row in table.rows if place < len(row)), default=0)
-            for place in range(columns)
-        ]
-        for row in table.rows:
-            cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]  # noqa: B905
-            click.echo("  " + "  ".join(cells).rstrip())
-        click.echo()
+        click.echo("\n".join([table.title, *map("  {}".format, _aligned(table.rows)), ""]))
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Cells in columns of equal width, the first to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in itertools.zip_longest(*rows, fillvalue="")]
+    return [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def import_tables(report: Mapping[str, Any]) -> list[Table]:
@@ -60,37 +66,32 @@ def import_tables(report: Mapping[str, Any]) -> list[Table]:
 
 def description_tables(facts: Mapping[str, Any]) -> list[Table]:
     """What `describe` found."""
-    tables = [
-        Table(
-            facts["path"],
-            [
-                *(_row(name, facts[name]) for name in ("interactions", "users", "items")),
-                *(
-                    _row(name, facts[name])
-                    for name in (
-                        "unknown_item_interactions",
-                        "items_without_interactions",
-                        "blocked_items",
-                        "items_sharing_a_text",
-                        "user_item_pairs",
-                    )
-                ),
-                ("density", f"{facts['density']:.3%}"),
-                ("repeats", f"{facts['repeat_share']:.1%} of the interactions"),
-                ("time", f"{facts['first']} to {facts['last']}, {facts['days']:.1f} days"),
-            ],
-        ),
-        Table(
-            "Quantiles",
-            [
-                ("", *facts["items_per_user"]),
-                *(
-                    (name.replace("_", " "), *(f"{v:,.0f}" for v in facts[name].values()))
-                    for name in ("items_per_user", "users_per_item", "text_words")
-                ),
-            ],
+    counts = (
+        "interactions",
+        "users",
+        "items",
+        "unknown_item_interactions",
+        "items_without_interactions",
+        "blocked_items",
+        "items_sharing_a_text",
+        "user_item_pairs",
+    )
+    size = [
+        *(_row(name, facts[name]) for name in counts),
+        ("density", f"{facts['density']:.3%}"),
+        ("repeats", f"{facts['repeat_share']:.1%}"),
+        ("first", facts["first"]),
+        ("last", facts["last"]),
+        ("days", f"{facts['days']:.1f}"),
+    ]
+    quantiles = [
+        ("", *facts["items_per_user"]),
+        *(
+            (name.replace("_", " "), *(f"{value:,.0f}" for value in facts[name].values()))
+            for name in ("items_per_user", "users_per_item", "text_words")
         ),
     ]
+    tables = [Table(facts["path"], size), Table("Quantiles", quantiles)]
     categories = facts["categories"]
     if categories["distinct"]:
         largest = [(c["category"], f"{c['items']:,}") for c in categories["largest"]]
