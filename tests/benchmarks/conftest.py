@@ -1,14 +1,26 @@
-"""A real gRPC server on loopback: one worker, a service time, and a stall on demand."""
+"""A real gRPC server on loopback with a stall on demand; result files for the report."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import grpc
+import numpy as np
 import pytest
+from dualtower_benchmarks.bench_run import SCHEMA
+from dualtower_benchmarks.machine import NO_GPU, machine_facts
+from dualtower_benchmarks.open_loop import OpenLoopRun
+from dualtower_benchmarks.points import Points, Subject
+from dualtower_benchmarks.ratios import ratios_of
+from dualtower_benchmarks.samples import Samples
+from dualtower_benchmarks.settings import BenchConfig
 
 
 class EchoServer:
@@ -52,3 +64,230 @@ def echo_server() -> Iterator[type[EchoServer]]:
     yield Tracked
     for server in started:
         server.stop()
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """A run folder, a bundle and a bench.json, written in the layout of the real ones."""
+
+    run: Path
+    bundle: Path
+    bench: Path
+
+    def change(self, path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+        """Doctors one JSON file."""
+        document = json.loads(path.read_text())
+        edit(document)
+        path.write_text(json.dumps(document))
+
+
+@pytest.fixture
+def report_files(tmp_path: Path) -> ReportFiles:
+    files = ReportFiles(tmp_path / "run", tmp_path / "bundle", tmp_path / "bench.json")
+    files.run.mkdir()
+    files.bundle.mkdir()
+    for name, document in (
+        ("training", _training()), ("evaluation", _evaluation()), ("data_report", _data_report()),
+    ):  # fmt: skip
+        (files.run / f"{name}.json").write_text(json.dumps(document))
+    (files.bundle / "bundle.json").write_text(json.dumps(_manifest()))
+    files.bench.write_text(json.dumps(_measurements()))
+    return files
+
+
+def _training() -> dict[str, Any]:
+    history = [
+        {
+            "step": step,
+            "epoch": step / 400,
+            "loss": 5.2 * 0.9985**step + 2.9,
+            "validation_recall_at_20": 0.14 * (1 - 0.997**step) if step % 100 == 0 else None,
+            "validation_ndcg_at_20": 0.11 * (1 - 0.997**step) if step % 100 == 0 else None,
+            "temperature": 0.07 - 0.00001 * step,
+            "learning_rate": 1e-3,
+        }
+        for step in range(0, 1601, 20)
+    ]
+    return {
+        "history": history, "wall_s": 143.2, "examples": 512_340,
+        "stopped": "no better validation for 3 evaluations",
+        "command": "dualtower train data --out run --config demo.toml",
+    }  # fmt: skip
+
+
+def _evaluation() -> dict[str, Any]:
+    def methods(values: dict[str, float], se: float) -> list[dict[str, Any]]:
+        return [
+            {
+                "method": method,
+                **{
+                    key: {"value": value * factor, "se": se, "users": 1651}
+                    for key, factor in (
+                        ("recall_at_10", 0.7), ("recall_at_20", 1.0), ("ndcg_at_10", 0.75),
+                        ("ndcg_at_20", 0.88), ("mrr", 0.9), ("recall_at_20_head", 1.4),
+                        ("recall_at_20_tail", 0.4),
+                    )
+                },
+                "coverage_at_20": 0.31,
+            }
+            for method, value in values.items()
+        ]  # fmt: skip
+
+    warm = {
+        "dualtower": 0.134,
+        "popularity": 0.051,
+        "tfidf": 0.086,
+        "itemknn": 0.106,
+        "ease": 0.128,
+    }
+    return {
+        "split": {"users": 1651},
+        "warm": {"users": 1651, "candidates": 3545, "methods": methods(warm, 0.0045)},
+        "cold": {
+            "users": 960,
+            "candidates": 552,
+            "methods": methods({"dualtower": 0.412, "tfidf": 0.401}, 0.012),
+        },
+        "cold_in_full": {
+            "users": 960,
+            "candidates": 4097,
+            "methods": methods({"dualtower": 0.168, "tfidf": 0.190, "popularity": 0.0}, 0.009),
+            "cold_share_of_lists": 0.152,
+            "random": {"recall_at_20": {"value": 0.0049, "se": 0.0002}},
+        },
+    }
+
+
+def _data_report() -> dict[str, Any]:
+    segment = {
+        "rows": 84_021,
+        "merged_repeat_rows": 20_113,
+        "dropped_targets": {"bought_before": 30_220, "item_not_in_train": 812, "blocked_item": 0},
+        "dropped_users": {"short_history": 12, "no_target": 31},
+        "users": 1651,
+        "warm_targets": 22_108,
+        "cold_targets": 4_102,
+    }
+    return {
+        "first": "2017-01-01T00:00:00+00:00",
+        "validation_start": "2017-11-05T00:00:00+00:00",
+        "test_start": "2017-12-03T00:00:00+00:00",
+        "last": "2017-12-31T23:59:00+00:00",
+        "interactions": 1_202_113,
+        "unknown_item_interactions": 0,
+        "users": 2469,
+        "items": {"catalogue": 4097, "cold": 552, "warm": 3545, "not_in_train": 40, "blocked": 0},
+        "train": {
+            "rows_before_validation": 1_002_113,
+            "dropped_cold_rows": 140_223,
+            "merged_repeat_rows": 461_020,
+            "interactions": 400_870,
+            "users": 2469,
+        },
+        "validation": segment,
+        "test": segment,
+    }
+
+
+FINGERPRINT = "0123456789abcdef" * 4
+
+
+def _manifest() -> dict[str, Any]:
+    def variant(tower: str, name: str, mb: float, cosine: float, recall: float) -> dict[str, Any]:
+        ship = cosine > 0.98
+        return {
+            "tower": tower,
+            "variant": name,
+            "file": f"edge/{tower}.{name}.tflite",
+            "size_bytes": int(mb * 1e6),
+            "gzip_bytes": int(mb * 0.9e6),
+            "cosine_mean": cosine,
+            "cosine_min": cosine - 0.01,
+            "recall_at_10": recall,
+            "recall_at_10_float": 0.094,
+            "overlap_at_10": cosine,
+            "verdict": "ship" if ship else "do not ship",
+            "reason": "" if ship else "cosine 0.9712 is below 0.985",
+        }
+
+    return {
+        "schema_version": 1,
+        "fingerprint": FINGERPRINT,
+        "version": 1,
+        "space": {"dim": 128},
+        "files": {},
+        "created": "2026-11-30T10:00:00+00:00",
+        "command": "dualtower export run --out bundle",
+        "versions": {"python": "3.11.7", "tensorflow": "2.21.0"},
+        "catalogue": {"items": 4097, "warm": 3545, "blocked": 0},
+        "gates": [
+            {"name": "reload parity", "passed": True, "value": 1.2e-7, "threshold": 1e-4,
+             "detail": "128 texts, 64 users"},
+            {"name": "warm-up replay", "passed": True, "value": 18, "threshold": 18, "detail": ""},
+            {"name": "retrieval", "passed": True, "value": 1.0, "threshold": 1.0,
+             "detail": "identical to brute force"},
+        ],
+        "variants": [
+            variant("item_tower", "float32", 89.6, 1.0, 0.094),
+            variant("item_tower", "float16", 44.8, 1.0, 0.094),
+            variant("item_tower", "dynamic_int8", 22.8, 0.9971, 0.0935),
+            variant("user_tower", "float32", 1.1, 1.0, 0.094),
+            variant("user_tower", "float16", 0.6, 1.0, 0.094),
+            variant("user_tower", "dynamic_int8", 0.3, 0.9712, 0.081),
+        ],
+    }  # fmt: skip
+
+
+def _measurements() -> dict[str, Any]:
+    """Made by the real code from drawn latencies, so that the layout cannot drift."""
+    generator = np.random.default_rng(5)
+    config = BenchConfig()
+    points = Points(config)
+
+    def drawn(milliseconds: float, n: int, clients: int) -> Samples:
+        lengths = (milliseconds * 1e6 * generator.lognormal(0, 0.25, n)).astype(np.int64)
+        sent = np.cumsum(lengths) // clients
+        return Samples(sent, sent, sent + lengths, np.full(n, "OK"))
+
+    for model, base in (("recommender", 2.1), ("item_tower", 9.5)):
+        for batch in config.batches:
+            subject = Subject("server", model, "serving_default", "CPU", batch)
+            time_ms = base * (1 + 0.6 * (batch - 1))
+            best = 0.0
+            for clients in config.concurrency:
+                loaded_ms = time_ms * (1 + 0.55 * (clients - 1))
+                n = int(1200 * clients / loaded_ms)
+                row = points.closed(subject, drawn(loaded_ms, n, clients), clients=clients)
+                best = max(best, row["achieved_qps"])
+            run = OpenLoopRun(drawn(time_ms * 1.4, max(int(best), 12), 1), skipped=0)
+            points.open(subject, run, offered_qps=best / 2)
+    for batch in config.batches:
+        subject = Subject("in_process", "item_tower", "serving_default", "CPU", batch)
+        points.closed(subject, drawn(8.0 * (1 + 0.55 * (batch - 1)), 180, 1), clients=1)
+    for tower, base in (("item_tower", 9.9), ("user_tower", 0.42)):
+        for variant, factor in (("float32", 1.0), ("float16", 1.01), ("dynamic_int8", 0.7)):
+            for threads in config.edge_threads:
+                subject = Subject("edge", tower, "from_tokens", "CPU", 1, variant, threads)
+                time_ms = base * factor / threads**0.8
+                points.closed(subject, drawn(time_ms, int(700 / time_ms), 1), clients=1)
+    return {
+        "schema": SCHEMA,
+        "created": "2026-11-30T10:05:00+00:00",
+        "command": "dualtower bench all bundle --out bench.json",
+        "bundle": {"fingerprint": FINGERPRINT, "version": 1},
+        "seed": config.seed,
+        "config": asdict(config),
+        "machine": machine_facts(),
+        "server": {"address": "127.0.0.1:8500", "engine": "embedded", "device": "CPU",
+                   "started_for_this_run": True, "model_versions": {"recommender": 1}},
+        "in_process": {
+            "CPU": {"gpus": [], "placed_on": ["CPU:0"], "tensorflow_version": "2.21.0",
+                    "built_with_cuda": True},
+            "GPU": NO_GPU,
+        },
+        "edge": {"files": []},
+        "points": points.rows,
+        "ratios": ratios_of(points),
+        "raw_file": "bench.samples.parquet",
+        "wall_s": 55.0,
+    }  # fmt: skip

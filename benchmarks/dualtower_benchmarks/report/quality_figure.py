@@ -1,0 +1,97 @@
+"""Ranking quality as dots with intervals: a panel per question, a line per method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from dualtower_benchmarks.report.numerals import NBSP, count, estimate, is_estimate
+from dualtower_benchmarks.report.svg import MARKERS, SERIES, Panel, draw, plain_ticks
+
+__all__ = ["METHOD_NAMES", "OURS", "SCOPES", "method_name", "quality_panels"]
+
+OURS = "dualtower"
+SCOPES = {
+    "warm": "Known items",
+    "cold": "New items among new items",
+    "cold_in_full": "New items in the full catalogue",
+}
+METHOD_NAMES = {
+    "dualtower": "dualtower",
+    "popularity": "popularity",
+    "tfidf": "TF-IDF",
+    "itemknn": "ItemKNN",
+    "ease": "EASE",
+    "random": "random",
+}
+_METRICS = (("recall_at_20", "Recall@20"), ("ndcg_at_20", "NDCG@20"))
+_TWO_SIDED_95 = 1.96
+
+
+def quality_panels(evaluation: Mapping[str, Any]) -> list[Panel]:
+    """A panel per scope of the evaluation."""
+    panels = []
+    for scope, title in SCOPES.items():
+        result = evaluation.get(scope)
+        if result and any(is_estimate(row.get("recall_at_20")) for row in result["methods"]):
+            panels.append(_panel(scope, title, result))
+    return panels
+
+
+def method_name(method: str) -> str:
+    return METHOD_NAMES.get(method, method)
+
+
+def _panel(scope: str, title: str, result: Mapping[str, Any]) -> Panel:
+    rows = list(reversed(_rows(result)))
+    height_in = 1.9 + 0.42 * len(rows)
+
+    def paint(axes: Axes) -> None:
+        for (key, label), colour, marker, shift in zip(
+            _METRICS, SERIES, MARKERS, (0.12, -0.12), strict=False
+        ):
+            known = [(y, row) for y, row in enumerate(rows) if is_estimate(row.get(key))]
+            axes.errorbar(
+                [row[key]["value"] for _, row in known],
+                [y + shift for y, _ in known],
+                xerr=[_TWO_SIDED_95 * (row[key].get("se") or 0.0) for _, row in known],
+                fmt=marker,
+                color=colour,
+                elinewidth=1.6,
+                label=label,
+            )
+        axes.set_yticks(range(len(rows)), [method_name(row["method"]) for row in rows])
+        for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
+            tick.set_fontweight("bold" if row["method"] == OURS else "normal")
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.set_xlim(left=0)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        plain_ticks(axes, "x")
+        axes.locator_params(axis="x", nbins=6)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+
+    alt = "; ".join(
+        f"{method_name(row['method'])} Recall@20 {estimate(row.get('recall_at_20'))}"
+        for row in reversed(rows)
+    )
+    return draw(
+        f"quality-{scope}",
+        paint,
+        title=title,
+        alt=f"{title}: {alt}",
+        caption=(
+            f"n{NBSP}={NBSP}{count(result.get('users'))} users, {count(result.get('candidates'))} "
+            "candidates; bars are 95 % intervals (1.96 standard errors)."
+        ),
+        height_in=height_in,
+    )
+
+
+def _rows(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    rows = list(result["methods"])
+    if isinstance(result.get("random"), Mapping):
+        rows.append({"method": "random", **result["random"]})
+    return rows

@@ -1,0 +1,140 @@
+"""Matplotlib panels as inline SVG that follows the page: its colours, its font, its light or dark.
+
+A figure is drawn in marker colours that no one would choose; they become CSS variables afterwards.
+Text stays text, so a reader can select it and a screen reader can find it. The panels are narrow
+(about 350 px), so that they fill a phone and stand side by side on a desk.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+__all__ = ["GRID", "INK", "MARKERS", "MUTED", "SERIES", "Panel", "draw", "log_ticks", "plain_ticks"]
+
+INK, MUTED, GRID = "#010101", "#010102", "#010103"
+SERIES = ("#010104", "#010105", "#010106", "#010107")  # told apart by MARKERS, too
+MARKERS = ("o", "s", "D", "^")
+
+_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {
+    colour: f"--series-{position}" for position, colour in enumerate(SERIES, start=1)
+}
+_WIDTH_IN = 4.8  # at 72 units an inch: 346, a phone less its margins
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 12.0,
+    "font.sans-serif": ["DejaVu Sans"],
+    "axes.titlesize": 12.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.use_mathtext": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.minor.visible": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6.0,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "legend.fontsize": 11.5,
+    "xtick.labelsize": 11.0,
+    "ytick.labelsize": 11.0,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A drawn figure and the line below it."""
+
+    svg: Markup
+    caption: str
+
+
+def draw(
+    name: str,
+    paint: Callable[[Axes], None],
+    *,
+    title: str,
+    alt: str,
+    caption: str,
+    height_in: float = 3.5,
+) -> Panel:
+    """One set of axes as a panel.
+
+    Args:
+        name: unique on the page; it prefixes the ids inside the SVG.
+        paint: draws on the axes, in the colours of this module.
+        alt: the figure in words, for those who cannot see it.
+        caption: what was measured, on which hardware, with how many samples.
+    """
+    stream = io.StringIO()
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        axes.set_title(title)
+        paint(axes)
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(stream, format="svg", metadata=nothing)
+    return Panel(_inline(stream.getvalue(), name, alt), caption)
+
+
+def log_ticks(axes: Axes) -> None:
+    """Both axes logarithmic, with plain numbers at 1, 2 and 5 of every decade."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_minor_formatter(NullFormatter())
+    plain_ticks(axes, "x", "y")
+
+
+def plain_ticks(axes: Axes, *directions: str) -> None:
+    """Numbers without exponents or trailing zeros on the "x" or "y" axis."""
+    formatter = FuncFormatter(lambda value, _: f"{value:,.10g}")
+    for direction in directions:
+        axis = axes.xaxis if direction == "x" else axes.yaxis
+        axis.set_major_formatter(formatter)
+
+
+def _inline(text: str, name: str, alt: str) -> Markup:
+    """The `<svg>` element alone: themed, with ids that no other panel has, and its alt text."""
+    body = text[text.index("<svg") :]
+    for colour, variable in _VARIABLES.items():
+        body = body.replace(colour, f"var({variable})")
+    body = re.sub(r'font: (?:bold |\d+ )?([\d.]+)px [^;"]+', r"font-size: \1px", body)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r"url\(#", f"url(#{name}-", body)
+    body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
+    view = re.search(r'viewBox="[^"]+"', body)
+    inner = body[body.index(">", body.index("<svg")) + 1 :]
+    return Markup(
+        f'<svg {view.group() if view else ""} role="img" aria-label="{escape(alt)}" '
+        f'xmlns="http://www.w3.org/2000/svg">{inner}'
+    )
