@@ -1,0 +1,69 @@
+"""What a phone needs beside the TFLite files, without a Parquet reader.
+
+    edge/vocab.txt             word pieces of the item tower, one a line
+    edge/item_ids.json         ids by catalogue row
+    edge/item_vectors.float16  little-endian float16 [items, dim], row after row
+    edge/edge.json             fingerprint, shapes, and which rows are blocked
+
+A phone looks up the vectors of the history, runs the user tower on them, and ranks the table by dot
+product; it runs the item tower only for a text that the catalogue lacks.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualtower_trainer.checkpoint import Trained
+from dualtower_trainer.tokenizer import Tokenizer
+
+__all__ = [
+    "FACTS",
+    "IDS",
+    "VECTORS",
+    "VOCABULARY",
+    "half_vectors",
+    "read_edge_facts",
+    "write_edge_files",
+]
+
+FACTS, IDS, VECTORS, VOCABULARY = (
+    "edge.json", "item_ids.json", "item_vectors.float16", "vocab.txt",
+)  # fmt: skip
+
+
+def half_vectors(vectors: np.ndarray) -> np.ndarray:
+    """The catalogue as a phone holds it, little-endian float16 [items, dim]."""
+    return vectors.astype("<f2")
+
+
+def write_edge_files(
+    folder: Path, trained: Trained, tokenizer: Tokenizer, *, fingerprint: str, version: int
+) -> None:
+    """Writes the four files into the `edge` folder of a bundle."""
+    vocabulary = "\n".join(tokenizer.vocab) + "\n"
+    (folder / VOCABULARY).write_bytes(vocabulary.encode("utf-8"))
+    ids = json.dumps(list(trained.item_ids), ensure_ascii=False)
+    (folder / IDS).write_text(ids + "\n", encoding="utf-8")
+    (folder / VECTORS).write_bytes(half_vectors(trained.vectors).tobytes())
+    facts = {
+        "fingerprint": fingerprint,
+        "version": version,
+        "dim": trained.config.dim,
+        "history_items": trained.config.history_items,
+        "item_tokens": trained.max_tokens,
+        "lowercase": tokenizer.lowercase,
+        "items": len(trained.item_ids),
+        "blocked_rows": np.flatnonzero(trained.blocked).tolist(),
+        "item_ids": IDS,
+        "item_vectors": VECTORS,
+        "vocabulary": VOCABULARY,
+    }
+    (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def read_edge_facts(folder: Path) -> dict[str, Any]:
+    """The content of `edge.json`."""
+    return json.loads((folder / FACTS).read_text(encoding="utf-8"))

@@ -1,0 +1,73 @@
+"""Runs `edge_worker` processes, a few at a time, and says what went wrong in one that failed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dualtower.errors import UnavailableError
+from dualtower.progress import bar
+from dualtower_export.edge_worker import NO_SPACE, Job
+
+__all__ = ["run_jobs"]
+
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",  # a conversion needs no GPU, and must not fill its memory
+}
+_TAIL_CHARACTERS = 2000
+
+
+def run_jobs(jobs: Sequence[Job], scratch: Path, *, at_once: int) -> None:
+    """Runs all jobs; returns when every one has written its files.
+
+    Raises:
+        UnavailableError: a worker failed, with the end of what it said.
+        OSError: no space is left.
+    """
+    with ThreadPoolExecutor(at_once) as pool, bar("TFLite files", len(jobs)) as moving:
+        for job in [pool.submit(_run, job, scratch) for job in jobs]:
+            job.result()
+            moving.advance()
+
+
+def _run(job: Job, scratch: Path) -> None:
+    name = f"{job.tower}.{job.variant}"
+    request, log = scratch / f"{name}.json", scratch / f"{name}.log"
+    request.write_text(job.to_json(), encoding="utf-8")
+    command = [sys.executable, "-m", "dualtower_export.edge_worker", str(request)]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # held open: the worker ends when it closes
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **_ONE_THREAD},
+        )
+        try:
+            code = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+    if code == NO_SPACE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), job.tflite)
+    if code == -signal.SIGKILL:
+        raise UnavailableError(
+            f"the conversion of {name} was killed, most likely for want of memory; "
+            "run again with --set export.jobs=1, or on a machine with more"
+        )
+    if code:
+        said = log.read_text(encoding="utf-8", errors="replace")[-_TAIL_CHARACTERS:].strip()
+        raise UnavailableError(f"the conversion of {name} ended with code {code}:\n{said}")

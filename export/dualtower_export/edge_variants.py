@@ -1,0 +1,145 @@
+"""TFLite variants of both towers: converted, run on real inputs, and judged against float.
+
+The item tower is judged on rankings of items by their text alone, under the trainer's user vectors;
+the user tower on rankings of the whole catalogue. Its inputs and the ranking are the float16 table
+that a phone holds, so that the numbers are those of a phone.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from dualtower_trainer.checkpoint import Trained
+from dualtower_trainer.tokenizer import Tokenizer
+
+from dualtower_export.config import ExportConfig
+from dualtower_export.edge_files import half_vectors
+from dualtower_export.edge_jobs import run_jobs
+from dualtower_export.edge_worker import Job
+from dualtower_export.fidelity import compare_rankings, cosines
+from dualtower_export.gate_data import GateData
+from dualtower_export.reference import Reference
+from dualtower_export.verdict import Measured
+
+__all__ = ["convert_variants", "measure_variants"]
+
+TOWERS = ("item_tower", "user_tower")
+
+
+@dataclass(frozen=True)
+class _Files:
+    tower: str
+    variant: str
+    tflite: Path
+    embeddings: Path
+
+
+def convert_variants(
+    trained: Trained,
+    tokenizer: Tokenizer,
+    data: GateData,
+    config: ExportConfig,
+    *,
+    edge: Path,
+    scratch: Path,
+) -> list[_Files]:
+    """Writes `edge/TOWER.VARIANT.tflite` for all, each from its own process.
+
+    Args:
+        trained: the run.
+        tokenizer: of the item tower.
+        data: the texts and histories that the files are run on.
+        config: which variants, and how many processes.
+        edge: the `edge` folder of the bundle.
+        scratch: a folder for inputs and embeddings.
+    """
+    inputs = {"item_tower": scratch / "items.npz", "user_tower": scratch / "users.npz"}
+    ids, mask = tokenizer(list(trained.texts[data.candidates]))
+    short = [(0, 0), (0, trained.max_tokens - ids.shape[1])]
+    np.savez(inputs["item_tower"], ids=np.pad(ids, short), mask=np.pad(mask, short))
+    rows, present = _histories(data.histories, trained.config.history_items)
+    vectors = half_vectors(trained.vectors)
+    np.savez(inputs["user_tower"], rows=rows, mask=present, vectors=vectors)
+    files = [
+        _Files(
+            tower, variant, edge / f"{tower}.{variant}.tflite", scratch / f"{tower}.{variant}.npy"
+        )
+        for tower in TOWERS
+        for variant in config.variants
+    ]
+    jobs = [
+        Job(
+            run=str(trained.path.resolve()),
+            tower=file.tower,
+            variant=file.variant,
+            inputs=str(inputs[file.tower]),
+            tflite=str(file.tflite),
+            embeddings=str(file.embeddings),
+        )
+        for file in files
+    ]
+    run_jobs(jobs, scratch, at_once=config.jobs)
+    return files
+
+
+def measure_variants(
+    files: Sequence[_Files], trained: Trained, reference: Reference, data: GateData
+) -> list[Measured]:
+    """What each converted file is worth beside the trainer's towers."""
+    texts = reference.items(list(trained.texts[data.candidates]))
+    users = trained.embed_histories(data.histories)
+    half = half_vectors(trained.vectors).astype(np.float32)
+    measured = []
+    for file in files:
+        found = np.load(file.embeddings)
+        if file.tower == "item_tower":
+            near = cosines(texts, found)
+            targets = [_columns(data.candidates, rows) for rows in data.targets]
+            seen = [_columns(data.candidates, rows) for rows in data.histories]
+            blocked = np.flatnonzero(trained.blocked[data.candidates])
+            before, after = users @ texts.T, users @ found.T
+        else:
+            near = cosines(users, found)
+            targets, seen = data.targets, data.histories
+            blocked = np.flatnonzero(trained.blocked)
+            before, after = users @ trained.vectors.T, found @ half.T
+        for scores in (before, after):
+            _leave_out(scores, seen, blocked)
+        content = file.tflite.read_bytes()
+        measured.append(
+            Measured(
+                tower=file.tower,
+                variant=file.variant,
+                size_bytes=len(content),
+                gzip_bytes=len(gzip.compress(content, compresslevel=6, mtime=0)),
+                cosine_mean=float(near.mean()),
+                cosine_min=float(near.min()),
+                ranking=compare_rankings(before, after, targets),
+            )
+        )
+    return measured
+
+
+def _histories(histories: Sequence[np.ndarray], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows int32 [users, width] and mask float32 [users, width]."""
+    rows = np.zeros((len(histories), width), np.int32)
+    mask = np.zeros((len(histories), width), np.float32)
+    for user, history in enumerate(histories):
+        recent = history[:width]
+        rows[user, : len(recent)], mask[user, : len(recent)] = recent, 1
+    return rows, mask
+
+
+def _columns(candidates: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Places of catalogue rows among the ascending candidates; others are dropped."""
+    return np.flatnonzero(np.isin(candidates, rows))
+
+
+def _leave_out(scores: np.ndarray, seen: Sequence[np.ndarray], blocked: np.ndarray) -> None:
+    scores[:, blocked] = -np.inf
+    for user, rows in enumerate(seen):
+        scores[user, rows] = -np.inf

@@ -1,0 +1,86 @@
+"""The held-out users and the texts on which the gates compare; a bounded, seeded sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from dualtower_trainer.checkpoint import Trained
+from dualtower_trainer.data import load_dataset, split
+
+from dualtower.errors import DataError
+from dualtower_export.config import ExportConfig
+
+__all__ = ["GateData", "choose", "load_gate_data"]
+
+
+@dataclass(frozen=True)
+class GateData:
+    """What the gates compare on.
+
+    Attributes:
+        histories: catalogue rows of each user's past, most recent first.
+        targets: catalogue rows that each user took later, warm and cold.
+        candidates: catalogue rows whose texts are embedded, ascending; all targets that fit first.
+    """
+
+    histories: list[np.ndarray]
+    targets: list[np.ndarray]
+    candidates: np.ndarray
+
+
+def load_gate_data(trained: Trained, config: ExportConfig, data: Path | None = None) -> GateData:
+    """Splits the data of a run again and samples its test users.
+
+    Args:
+        trained: the run.
+        config: how many users and texts, and the seed.
+        data: the data folder; None takes the one that the run was trained on.
+
+    Raises:
+        DataError: the folder is gone, has another catalogue, or holds nobody out.
+    """
+    folder = data or trained.data_path
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}, the data that {trained.path} was trained on, is not there, and the gates "
+            "compare on its held-out users; give its place with --data DATA"
+        )
+    parts = split(load_dataset(folder), trained.split)
+    if list(parts.catalogue.item_ids) != list(trained.item_ids):
+        raise DataError(
+            f"{folder} has another catalogue ({len(parts.catalogue)} items) than "
+            f"{trained.path} ({len(trained.item_ids)} items); give the data of that training with "
+            "--data DATA, or train again"
+        )
+    heldout = parts.test
+    if not len(heldout):
+        raise DataError(
+            f"{folder} holds no user out under the split of {trained.path}, so nothing can be "
+            "gated; train with a longer --set split.test_days=DAYS"
+        )
+    targets = [
+        np.concatenate([warm, cold])
+        for warm, cold in zip(heldout.warm_targets, heldout.cold_targets, strict=True)
+    ]
+    return choose(heldout.histories, targets, len(trained.item_ids), config)
+
+
+def choose(
+    histories: list[np.ndarray], targets: list[np.ndarray], items: int, config: ExportConfig
+) -> GateData:
+    """At most `gate_users` users, and at most `gate_texts` of `items` rows for them.
+
+    Targets come first, in random order, since a ranking without any target says nothing.
+    """
+    random = np.random.default_rng(config.seed)
+    users = np.sort(random.permutation(len(histories))[: config.gate_users])
+    wanted = np.unique(np.concatenate([targets[user] for user in users]).astype(np.int64))
+    rest = np.setdiff1d(np.arange(items), wanted)
+    order = np.concatenate([random.permutation(wanted), random.permutation(rest)])
+    return GateData(
+        histories=[histories[user] for user in users],
+        targets=[targets[user] for user in users],
+        candidates=np.sort(order[: config.gate_texts]),
+    )

@@ -1,0 +1,75 @@
+"""Texts to item embeddings inside of a graph: tokeniser, BERT, projection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+import tf_keras
+from dualtower_trainer.encoder import Encoder
+from dualtower_trainer.tokenizer_graph import graph_tokenizer
+
+from dualtower_export.frozen import freeze
+
+if TYPE_CHECKING:
+    from dualtower_trainer.towers import TowerConfig
+
+__all__ = ["ItemGraph", "item_function"]
+
+
+class ItemGraph(tf.Module):
+    """The item tower as a pure function of the text: no residual of an item id.
+
+    Args:
+        encoder: BERT and its tokeniser.
+        item_head: the projection above it.
+        config: sizes of the towers.
+    """
+
+    def __init__(self, encoder: Encoder, item_head: tf_keras.Model, config: TowerConfig) -> None:
+        super().__init__(name="item")
+        tokenizer = encoder.tokenizer
+        self._max_tokens, self._cls_id = tokenizer.max_tokens, tokenizer.cls_id
+        self._tokenize = graph_tokenizer(
+            tokenizer.vocab, tokenizer.max_tokens, lowercase=tokenizer.lowercase
+        )
+        tokens = [tf.TensorSpec([None, None], tf.int32, name) for name in ("ids", "mask")]
+        self._embed = freeze(item_function(encoder.model, item_head, config.dim), tokens)
+
+    def of_texts(self, texts: tf.Tensor) -> tf.Tensor:
+        """float32 [n, dim] of string [n]."""
+        ids, mask = self._tokenize(texts)
+        return self._embed(ids, mask)
+
+    def of_tokens(self, ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """float32 [n, dim] of int32 [n, tokens] that went through `tidy`.
+
+        Columns that are padding in every row are cut off, since each costs as much as a word.
+        """
+        place = tf.range(1, tf.shape(mask)[1] + 1)
+        used = tf.reduce_max(tf.concat([[1], tf.reshape(mask * place, [-1])], axis=0))
+        return self._embed(ids[:, :used], mask[:, :used])
+
+    def tidy(self, ids: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ids and mask int32 [n, 1..max_tokens] with 0 at every pad, from int32 [n, tokens].
+
+        [CLS] begins a text and is nowhere else in it: a later one comes from the server's padding
+        with a tensor's first element (tensorflow/serving#1279) and is a pad.
+        """
+        short = tf.maximum(1 - tf.shape(ids)[1], 0)
+        ids = tf.pad(ids[:, : self._max_tokens], [[0, 0], [0, short]])
+        mask = tf.pad(mask[:, : self._max_tokens], [[0, 0], [0, short]])
+        later = tf.range(tf.shape(ids)[1]) > 0
+        real = (mask > 0) & ~(later & (ids == self._cls_id))
+        return tf.where(real, ids, 0), tf.cast(real, tf.int32)
+
+
+def item_function(encoder: tf_keras.Model, item_head: tf_keras.Model, dim: int):  # type: ignore[no-untyped-def]
+    """(ids, mask) int32 [n, tokens] -> float32 [n, dim], the item tower of an unseen item."""
+
+    def embed(ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        pooled = encoder([ids, mask])
+        unseen = tf.zeros([tf.shape(pooled)[0], dim])
+        return item_head({"pooled": pooled, "id_vector": unseen})
+
+    return embed

@@ -1,0 +1,152 @@
+"""`model_card.md`: what a bundle is, how good, and within which limits, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["model_card"]
+
+_Z95 = 1.96
+_SCOPES = {
+    "warm": "Known items: which of the items seen in training will a person take next?",
+    "cold": "New items among themselves: which of the items never seen in training?",
+    "cold_in_full": "New items in the full catalogue",
+}
+_METRICS = ("recall_at_10", "recall_at_20", "ndcg_at_10", "ndcg_at_20")
+
+
+def model_card(fingerprint: str, fields: Mapping[str, Any]) -> str:
+    """The card in Markdown.
+
+    Args:
+        fingerprint: of the bundle.
+        fields: of its manifest.
+    """
+    space, catalogue, encoder = fields["space"], fields["catalogue"], fields["encoder"]
+    sections = [
+        f"# Dual tower, version {fields['version']}",
+        f"Fingerprint `{fingerprint}`, made {fields['created']}.",
+        f"""## What it is
+Two models that belong together. The item tower reads the text of an item with BERT
+({encoder["layers"]} layers, {encoder["hidden"]} wide, {encoder["parameters"] / 1e6:.1f} M
+parameters, {encoder["vocabulary"]} word pieces, at most {space["item_tokens"]} of them a text) and
+gives {space["dim"]} numbers of unit length. The user tower reads the last {space["history_items"]}
+items of a person, most recent first, and gives a vector in the same space. The dot product of the
+two ranks the catalogue: {catalogue["items"]} items, of which {catalogue["warm"]} were seen in
+training and {catalogue["blocked"]} are never recommended.""",
+        _data(fields),
+        _quality(fields["evaluation"]),
+        _variants(fields["variants"]),
+        _gates(fields["gates"]),
+        f"""## Limits
+- A text beyond {space["item_tokens"]} word pieces is cut; a history beyond
+  {space["history_items"]} different items loses its oldest.
+- An item that the catalogue lacks is known by its text alone, and cannot be recommended until the
+  next export.
+- It learned from what people did in one place and time: it repeats what was popular there, and says
+  nothing about who a person is. Do not use it for decisions about people.
+- Vectors are comparable only within one fingerprint.""",
+        f"""## Licences
+- Data: {fields["config"]["data_licence"] or "not stated; that of the data trained on applies"}
+- Encoder: {fields["config"]["encoder_licence"] or "not stated; that of its weights applies"}
+- Code: Apache-2.0""",
+        _reproduction(fields),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _data(fields: Mapping[str, Any]) -> str:
+    report = fields["data_report"]
+    if not report:
+        return "## Data\nThe run holds no report of its data."
+    train, test = report.get("train", {}), report.get("test", {})
+    facts = [
+        f"{report.get('interactions', '?')} interactions of {report.get('users', '?')} people from "
+        f"{report.get('first', '?')} to {report.get('last', '?')}.",
+        f"Trained on {train.get('interactions', '?')} of them, before "
+        f"{report.get('validation_start', '?')}; judged on what {test.get('users', '?')} people "
+        f"took from {report.get('test_start', '?')} on.",
+    ]
+    return "## Data\n" + "\n".join(facts)
+
+
+def _quality(evaluation: Mapping[str, Any]) -> str:
+    parts = ["## Quality"]
+    if not evaluation:
+        return "## Quality\nNot evaluated; run `dualtower evaluate RUN` and export again."
+    parts.append("On people's held-out future, full catalogue, history removed; ± is the 95 % "
+                 "interval over people.")  # fmt: skip
+    for scope, question in _SCOPES.items():
+        methods = evaluation.get(scope, {}).get("methods", [])
+        names = [name for name in _METRICS if any(name in method for method in methods)]
+        if not methods or not names:
+            continue
+        rows = [[m["method"], *(_interval(m.get(name)) for name in names)] for m in methods]
+        head = ["method", *(name.replace("_at_", "@") for name in names)]
+        people = evaluation[scope].get("users", "?")
+        parts.append(f"{question} ({people} people)\n\n{_table(head, rows)}")
+    return "\n\n".join(parts)
+
+
+def _variants(variants: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            v["tower"],
+            v["variant"],
+            f"{v['size_bytes'] / 1e6:.2f} ({v['gzip_bytes'] / 1e6:.2f})",
+            f"{v['cosine_mean']:.4f} ({v['cosine_min']:.4f})",
+            f"{_rounded(v['recall_at_10'])} ({_rounded(v['recall_at_10_float'])})",
+            f"{v['overlap_at_10']:.3f}",
+            v["verdict"] + (f": {v['reason']}" if v["reason"] else ""),
+        ]
+        for v in variants
+    ]
+    head = [
+        "tower",
+        "variant",
+        "MB (gzip)",
+        "cosine mean (least)",
+        "Recall@10 (float)",
+        "overlap@10",
+        "verdict",
+    ]
+    return f"""## TFLite variants
+Against the float towers on held-out people and their items. The item tower is judged on a sample of
+texts alone, the user tower on the whole catalogue, so their Recall@10 are not comparable.
+
+{_table(head, rows)}"""
+
+
+def _gates(gates: Sequence[Mapping[str, Any]]) -> str:
+    rows = [[gate["name"], gate["detail"]] for gate in gates]
+    return f"## Gates\nAll passed.\n\n{_table(['gate', 'found'], rows)}"
+
+
+def _reproduction(fields: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in sorted(fields["versions"].items()))
+    return f"""## How to make it again
+```
+{fields["command"]}
+```
+With {versions}. `dualtower verify BUNDLE --deep` checks every byte, and asks the models."""
+
+
+def _interval(metric: Any) -> str:
+    if not isinstance(metric, Mapping) or metric.get("value") is None:
+        return "–"
+    return f"{metric['value']:.4f} ± {_Z95 * (metric.get('se') or 0.0):.4f}"
+
+
+def _rounded(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")

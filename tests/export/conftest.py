@@ -1,0 +1,177 @@
+"""A small trained run with random weights, real files and real held-out users."""
+
+from __future__ import annotations
+
+import os
+
+# two threads for numpy and TensorFlow together, before either is imported
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import dualtower_trainer  # noqa: F401  sets the environment of TensorFlow
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+_WORDS = """
+green black white red sweet dark fresh dried salted whole milk tea coffee bread apple pear cheese
+butter rice beans soup paste oil wine water juice cocoa sugar flour honey nut seed leaf small large
+medium pack box jar tin bottle bag café über 茶 米
+"""
+WORDS = _WORDS.split()
+DAY_S = 86_400
+MAX_TOKENS, DIM, HISTORY_ITEMS, ITEMS = 12, 32, 8, 60
+
+
+def vocabulary(extra: tuple[str, ...] = ()) -> list[str]:
+    """Word pieces for the texts below: whole words, letters and their continuations."""
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces += [word for word in WORDS if word.isascii()] + ["cafe", "uber", "茶", "米", "&", "-"]
+    return [*pieces, *letters, *(f"##{letter}" for letter in letters), *extra]
+
+
+def item_texts(seed: int, count: int) -> list[str]:
+    """Texts of two to five words; row 7 has the text of row 3."""
+    random = np.random.default_rng(seed)
+    texts: list[str] = []
+    while len(texts) < count:
+        text = " ".join(random.choice(WORDS, size=random.integers(2, 6), replace=False))
+        if text not in texts:
+            texts.append(text)
+    texts[7] = texts[3]
+    return texts
+
+
+def write_data(folder: Path, seed: int, count: int = ITEMS, users: int = 80) -> Path:
+    """A canonical data folder: people with a taste, half a year of purchases."""
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    item_ids = [f"item-{row:03d}" if row else "item 000 ü" for row in range(count)]
+    blocked = np.isin(np.arange(count), [5, 11])
+    pq.write_table(
+        pa.table(
+            {
+                "item_id": item_ids,
+                "text": item_texts(seed, count),
+                "category": ["drinks" if row % 2 else "food" for row in range(count)],
+                "blocked": blocked,
+            }
+        ),
+        folder / "items.parquet",
+    )
+    rows: dict[str, list] = {"user_id": [], "item_id": [], "timestamp": [], "weight": []}
+    for user in range(users):
+        taste = random.permutation(count)[:20]
+        for item in random.choice(taste, size=24):
+            rows["user_id"].append(f"user-{user}")
+            rows["item_id"].append(item_ids[item])
+            rows["timestamp"].append(1_700_000_000 + int(random.integers(180)) * DAY_S)
+            rows["weight"].append(1.0)
+    rows["weight"] = np.array(rows["weight"], np.float32)  # type: ignore[assignment]
+    pq.write_table(pa.table(rows), folder / "interactions.parquet")
+    return folder
+
+
+def make_run(
+    folder: Path,
+    *,
+    seed: int = 0,
+    count: int = ITEMS,
+    dim: int = DIM,
+    history_items: int = HISTORY_ITEMS,
+    extra_vocabulary: tuple[str, ...] = (),
+    text_template: str = "{text}",
+    max_tokens: int = MAX_TOKENS,
+) -> Path:
+    """Writes `folder/data` and `folder/run`, the run as `dualtower train` leaves it."""
+    from dualtower_trainer.bert_config import BertConfig
+    from dualtower_trainer.bert_weights import expected_shapes
+    from dualtower_trainer.checkpoint import save_trained
+    from dualtower_trainer.data import SplitConfig, load_dataset, split
+    from dualtower_trainer.encoder import Encoder
+    from dualtower_trainer.tokenizer import Tokenizer
+    from dualtower_trainer.towers import TowerConfig, build_item_head, build_user_tower
+
+    random = np.random.default_rng(seed)
+    data = write_data(folder / "data", seed, count)
+    dataset, cut = load_dataset(data), SplitConfig(validation_days=30, test_days=30)
+    vocab = vocabulary(extra_vocabulary)
+    bert = BertConfig(
+        vocab_size=len(vocab),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=32,
+    )
+    tensors = {
+        name: random.normal(1.0 if name.endswith("LayerNorm.weight") else 0.0, 0.2, shape)
+        for name, shape in expected_shapes(bert).items()
+    }
+    encoder = Encoder(
+        folder=folder,
+        config=bert,
+        tensors=tensors,
+        tokenizer=Tokenizer.from_vocab(vocab, max_tokens=max_tokens),
+    )
+    towers = TowerConfig(dim=dim, history_items=history_items, hidden_units=48)
+    item_head, user_tower = build_item_head(towers, encoder.hidden), build_user_tower(towers)
+    for weight in user_tower.weights:
+        weight.assign_add(random.normal(0.0, 0.1, weight.shape).astype(np.float32))
+    warm = split(dataset, cut).warm
+    residual = random.normal(0.0, 0.1, (count, dim)).astype(np.float32) * warm[:, None]
+    vectors = item_head(
+        {"pooled": encoder.encode(list(dataset.catalogue.texts)), "id_vector": residual}
+    ).numpy()
+    run = folder / "run"
+    run.mkdir()
+    save_trained(
+        run,
+        config=towers,
+        encoder=encoder,
+        item_head=item_head,
+        user_tower=user_tower,
+        catalogue=dataset.catalogue,
+        warm=warm,
+        vectors=vectors,
+        split=cut,
+        data_path=data,
+        training={"examples": 1, "wall_s": 0.1, "stopped": "fixture", "history": []},
+        text_template=text_template,
+    )
+    return run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run; read it only."""
+    return make_run(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def trained(run: Path):
+    from dualtower_trainer.checkpoint import load_trained
+
+    return load_trained(run)
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> Callable[..., Path]:
+    """Makes further runs, of one's own choosing."""
+
+    def make(name: str, **settings: object) -> Path:
+        (tmp_path / name).mkdir()
+        return make_run(tmp_path / name, **settings)  # type: ignore[arg-type]
+
+    return make
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
