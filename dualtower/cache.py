@@ -1,4 +1,4 @@
-"""Where downloads are kept: `$DUALTOWER_CACHE`, else `$XDG_CACHE_HOME/dualtower`, else `~/.cache`."""
+"""Where downloads are kept: $DUALTOWER_CACHE, else $XDG_CACHE_HOME/dualtower, else ~/.cache."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ leaves the old content, or none, and at most a temporary that `remove_stale` fin
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import uuid
@@ -20,6 +21,7 @@ __all__ = [
     "atomic_file",
     "atomic_folder",
     "disk_errors",
+    "exclusive_lock",
     "fsync_tree",
     "remove_stale",
     "write_text",
@@ -53,6 +55,26 @@ def disk_errors(target: Path) -> Iterator[None]:
                 f"{target} cannot be written: {error.filename} is in the way ({error.strerror})"
             ) from error
         raise
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Holds `path` as a lock that dies with the process.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another dualtower is writing {path.parent}; wait for it, or choose another folder"
+            ) from error
+        yield
 
 
 @contextmanager

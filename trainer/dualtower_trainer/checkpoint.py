@@ -50,8 +50,8 @@ class Trained:
         config: shape of the towers.
         max_tokens: tokens of a text that the encoder reads.
         encoder_folder: a Hugging Face BERT folder.
-        item_head: `pooled` [batch, hidden] and `id_vector` [batch, dim] to `embedding` [batch, dim].
-        user_tower: `items` [batch, history_items, dim] and `mask` to `embedding` [batch, dim].
+        item_head: `pooled` [batch, hidden] and `id_vector` [batch, dim] to `embedding`.
+        user_tower: `items` [batch, history_items, dim] and `mask` to `embedding`.
         catalogue: the items; row i belongs to `vectors[i]`.
         warm: bool [items], seen in training, so the vector holds an id residual.
         vectors: float32 [items, dim], of length 1.

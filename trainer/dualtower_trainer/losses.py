@@ -20,20 +20,20 @@ def sampled_softmax(
 ) -> tf.Tensor:
     """Softmax cross-entropy over the catalogue, estimated from sampled candidates.
 
-    A candidate that the sampler draws `c` times in expectation enters with s - ln c, so that the sum
-    over the draws is an unbiased estimate of the sum over all items (the logQ correction, Bengio &
-    Senécal 2008; Yi et al. 2019, https://doi.org/10.1145/3298689.3346996). The positive is in the
-    batch with certainty: it enters once, uncorrected, and never as its own negative
+    A candidate that the sampler draws `c` times in expectation enters with s - ln c, so that the
+    sum over the draws is an unbiased estimate of the sum over all items (the logQ correction,
+    Bengio & Senécal 2008; Yi et al. 2019, https://doi.org/10.1145/3298689.3346996). The positive is
+    in the batch with certainty: it enters once, uncorrected, and never as its own negative
     (https://arxiv.org/abs/2507.09331).
 
     Args:
         users: float32 [batch, dim], of length 1.
         positives: float32 [batch, targets, dim], of length 1.
         positive_mask: float32 [batch, targets], 0 where a row has fewer targets.
-        candidates: float32 [candidates, dim], of length 1; other rows' positives and drawn negatives.
-        log_expected_count: float32 [candidates], ln of the expected number of draws of this item.
-        accidental: bool [batch, candidates], true where a candidate is no negative for the row: an
-            item that the person took, the positive itself, or padding.
+        candidates: float32 [candidates, dim], of length 1; all positives, and drawn negatives.
+        log_expected_count: float32 [candidates], ln of the expected draws of this item.
+        accidental: bool [batch, candidates], true where a candidate is no negative for the row:
+            an item that the person took, the positive itself, or padding.
         temperature: float32 scalar, by which cosines are divided.
 
     Returns:

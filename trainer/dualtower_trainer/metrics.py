@@ -1,9 +1,9 @@
-"""Ranking metrics over a full catalogue, one value a user, so that errors and tests are possible.
+"""Ranking metrics over a full catalogue, one value a user, so that they have standard errors.
 
-Definitions: Recall@k = hits / min(k, targets), so that a perfect list scores 1 whatever the number of
-targets. NDCG@k with binary gains 1/log2(rank + 1) over the ideal list (Järvelin & Kekäläinen 2002,
-https://doi.org/10.1145/582415.582418). Reciprocal rank of the best-placed target in the full ranking.
-Ties are broken by the lower index, as the exported retrieval does.
+Recall@k = hits / min(k, targets), so that a perfect list scores 1 whatever the number of targets.
+NDCG@k with binary gains 1 / log2(rank + 1) over the ideal list (Järvelin & Kekäläinen 2002,
+https://doi.org/10.1145/582415.582418). Reciprocal rank of the best-placed target in the full
+ranking. Ties are broken by the lower index, as the exported retrieval does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def estimate(values: np.ndarray) -> Estimate:
     if known.size == 0:
         return Estimate(float("nan"), float("nan"), 0)
     spread = float(known.std(ddof=1)) if known.size > 1 else float("nan")
-    return Estimate(float(known.mean()), spread / np.sqrt(known.size), int(known.size))
+    return Estimate(float(known.mean()), float(spread / np.sqrt(known.size)), int(known.size))
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
@@ -56,7 +56,7 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def recall_at(k: int, ranked: np.ndarray, targets: Sequence[np.ndarray]) -> np.ndarray:
-    """Recall@k [users] of `ranked` [users, >= k] against each user's targets; NaN without targets."""
+    """Recall@k [users] of `ranked` [users, >= k] against the targets; NaN without."""
     return np.array(
         [
             np.isin(row[:k], wanted).sum() / min(k, len(wanted)) if len(wanted) else np.nan

@@ -1,7 +1,7 @@
 """Training examples: part of a person's log is hidden, the rest is the history that must find it.
 
-Every batch is a function of (seed, step) alone, so a resumed training draws what an uninterrupted one
-would have drawn.
+Every batch is a function of (seed, step) alone, so a resumed training draws what an uninterrupted
+one would have drawn.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ class BatchSampler:
         self._short = short_history_share
         self._pool = np.unique(np.concatenate(self._logs)).astype(np.int32)
         self._rate = self._target_rate()
+
+    @property
+    def users(self) -> int:
+        """Users with at least two items."""
+        return len(self._logs)
 
     @property
     def users_per_step(self) -> int:

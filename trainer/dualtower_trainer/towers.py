@@ -79,7 +79,7 @@ class _HistoryPool(keras.layers.Layer):
         self.attention = self.add_weight("attention", (items[-1], 1), initializer="zeros")
         self.position = self.add_weight("position", (items[-2],), initializer="zeros")
         self.prior = self.add_weight(
-            "prior", (items[-1],), initializer=keras.initializers.RandomNormal(0.1, seed=7)
+            "prior", (items[-1],), initializer=keras.initializers.RandomNormal(stddev=0.1, seed=7)
         )
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:

@@ -1,0 +1,41 @@
+"""From the name in a configuration to an encoder: fetched, made, or a folder of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dualtower.errors import UsageError
+from dualtower_trainer.encoder import Encoder, EncoderConfig
+
+__all__ = ["resolve_encoder"]
+
+
+def resolve_encoder(config: EncoderConfig, texts: Sequence[str], run: Path) -> Encoder:
+    """The encoder that `config` names.
+
+    "minilm" comes from the cache or is fetched; "tiny" is made from `texts` in RUN/tiny, once;
+    anything else is the path of a Hugging Face BERT folder.
+
+    Raises:
+        UsageError: no such folder.
+        UnavailableError: minilm cannot be had here.
+    """
+    if config.name == "minilm":
+        from dualtower_trainer.encoder_fetch import fetch
+
+        return Encoder.load(fetch("minilm"), config.max_tokens)
+    if config.name == "tiny":
+        from dualtower_trainer.tiny import make_tiny
+
+        folder = run / "tiny"
+        if not folder.exists():
+            make_tiny(list(texts), folder, seed=0)
+        return Encoder.load(folder, config.max_tokens)
+    folder = Path(config.name).expanduser()
+    if not folder.is_dir():
+        raise UsageError(
+            f'encoder {config.name!r} is neither "minilm", "tiny" nor a folder; '
+            "see `dualtower encoder fetch --help`"
+        )
+    return Encoder.load(folder, config.max_tokens)
