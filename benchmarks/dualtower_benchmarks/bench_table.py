@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dualtower_benchmarks.machine import NO_GPU
+from dualtower_benchmarks.numerals import count, milliseconds, number
 
 __all__ = ["bench_table"]
 
-_HEAD = ("what", "device", "batch", "load", "rows/s", "p50 ms", "p90 ms", "p99 ms", "n", "errors")
+_HEAD = ("what", "device", "batch", "load", "rows/s", "p50 ms", "p90 ms", "p99 ms", "n", "failed")
 
 
 def bench_table(document: Mapping[str, Any]) -> str:
@@ -23,7 +24,7 @@ def bench_table(document: Mapping[str, Any]) -> str:
     machine = document["machine"]
     where = (
         f"{machine['cpu_model'] or 'unknown CPU'}, {machine['usable_cores']} cores, "
-        f"load before {machine['load_average_1_min_before']:.2f}, seed {document['seed']}"
+        f"load before {number(machine['load_average_1_min_before'])}, seed {document['seed']}"
     )
     return "\n".join([*lines, *voids, *devices, where])
 
@@ -33,26 +34,22 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row["part"] == "in_process":
         what += " in process"
     if row["loop"] == "open":
-        load = f"open {row['offered_qps']:.4g}/s"
+        load = f"open {number(row['offered_qps'])}/s"
     elif row["threads"]:
-        load = f"{row['threads']} threads"
+        load = f"closed, threads {row['threads']}"
     else:
-        load = f"closed × {row['concurrency']}"
+        load = f"closed, clients {row['concurrency']}"
     failed = sum(row["errors"].values()) + row["skipped"]
     return (
         what,
         row["device"],
         str(row["batch_rows"]),
         load,
-        f"{row['rows_per_s']:.1f}",
-        *(_milliseconds(row[name]) for name in ("p50_ms", "p90_ms", "p99_ms")),
-        str(row["n"]),
-        str(failed),
+        number(row["rows_per_s"]),
+        *(milliseconds(row[name]) for name in ("p50_ms", "p90_ms", "p99_ms")),
+        count(row["n"]),
+        count(failed),
     )
-
-
-def _milliseconds(estimate: Mapping[str, float] | None) -> str:
-    return "–" if estimate is None else f"{estimate['value']:.2f}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

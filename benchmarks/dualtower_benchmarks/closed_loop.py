@@ -16,15 +16,25 @@ from dualtower_benchmarks.targets import Blocking
 
 __all__ = ["run_closed_loop"]
 
+AT_LEAST = 6  # requests per client: the fewest that have a median with an interval
+_MOST_TIMES_LONGER = 5.0
 _PAUSE_AFTER_ERROR_S = 0.01  # a server that refuses at once is counted, not hammered
 
 
 def run_closed_loop(
-    clients: Sequence[Blocking], *, duration_s: float, warmup_s: float = 0.0
+    clients: Sequence[Blocking],
+    *,
+    duration_s: float,
+    warmup_s: float = 0.0,
+    at_least: int = AT_LEAST,
 ) -> Samples:
     """Drives each of `clients` from a thread of its own; returns what was due after the warm-up.
 
     A request that is in flight at the end is waited for and counted.
+
+    Args:
+        at_least: a client goes on beyond `duration_s`, at most five times as long, until it has
+            sent so many requests after the warm-up.
     """
     recorder = Recorder()
     barrier = threading.Barrier(len(clients) + 1)
@@ -33,10 +43,15 @@ def run_closed_loop(
     def work(number: int, client: Blocking) -> None:
         try:
             barrier.wait()
-            end_ns = time.monotonic_ns() + int((warmup_s + duration_s) * 1e9)
-            index = number
-            while (sent_ns := time.monotonic_ns()) < end_ns:
+            warm_ns = time.monotonic_ns() + int(warmup_s * 1e9)
+            end_ns = warm_ns + int(duration_s * 1e9)
+            latest_ns = warm_ns + int(duration_s * _MOST_TIMES_LONGER * 1e9)
+            index, measured = number, 0
+            while (sent_ns := time.monotonic_ns()) < end_ns or (
+                measured < at_least and sent_ns < latest_ns
+            ):
                 status = client.call(index)
+                measured += sent_ns >= warm_ns
                 recorder.add(sent_ns, sent_ns, time.monotonic_ns(), status)
                 if status != OK:
                     time.sleep(_PAUSE_AFTER_ERROR_S)

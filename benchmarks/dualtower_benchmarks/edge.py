@@ -44,11 +44,9 @@ class LiteRtTarget:
 
         try:
             self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
-            (name,) = self._interpreter.get_signature_list()
-            runner = self._interpreter.get_signature_runner(name)
+            inputs, outputs = _signature(self._interpreter)
         except (ValueError, RuntimeError) as error:
             raise BundleError(f"LiteRT cannot read {path}: {error}") from error
-        inputs, outputs = runner.get_input_details(), runner.get_output_details()
         if set(inputs) != set(feeds[0]) or len(outputs) != 1:
             raise BundleError(
                 f"{path} takes {sorted(inputs)} and gives {sorted(outputs)}, "
@@ -56,11 +54,9 @@ class LiteRtTarget:
             )
         self._output = next(iter(outputs.values()))["index"]
         self._feeds = [
-            [(facts["index"], _fitted(feed[key], facts)) for key, facts in inputs.items()]
+            [(facts["index"], _padded(feed[key], facts, path)) for key, facts in inputs.items()]
             for feed in feeds
         ]
-        for index, value in self._feeds[0]:
-            self._interpreter.resize_tensor_input(index, value.shape)
         self._interpreter.allocate_tensors()
 
     def embed(self, index: int) -> npt.NDArray[Any]:
@@ -118,30 +114,41 @@ def measure_edge(bundle: Bundle, workload: Workload, points: Points) -> list[dic
     return files
 
 
+def _signature(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Details of the inputs and outputs by name, of the file's only signature."""
+    (name,) = interpreter.get_signature_list()
+    # a runner that lives on forbids the interpreter to allocate and to invoke
+    runner = interpreter.get_signature_runner(name)
+    return runner.get_input_details(), runner.get_output_details()
+
+
 def _feeds(tower: str, bundle: Bundle, workload: Workload) -> list[dict[str, npt.NDArray[Any]]]:
     """Inputs of DISTINCT_REQUESTS calls, each as long as its content."""
+    space = bundle.manifest["space"]
     if tower == "user_tower":
-        rows = workload.history_rows(DISTINCT_REQUESTS)
-        return [
-            {"items": workload.vectors[row], "mask": np.ones(len(row), np.float32)} for row in rows
-        ]
+        rows = workload.history_rows(DISTINCT_REQUESTS)[:, : space["history_items"]]
+        mask = np.ones(rows.shape[1], np.float32)
+        return [{"items": workload.vectors[rows[at]], "mask": mask} for at in range(len(rows))]
     from dualtower_trainer.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.from_vocab(bundle.edge_path / "vocab.txt", max_tokens=512)
+    tokenizer = Tokenizer.from_vocab(
+        bundle.edge_path / "vocab.txt",
+        lowercase=space["lowercase"],
+        max_tokens=space["item_tokens"],
+    )
     texts = workload.texts[workload.item_rows(DISTINCT_REQUESTS)].tolist()
     ids, mask = tokenizer(texts)
-    lengths = mask.sum(axis=1)
-    return [
-        {"ids": row[:length], "mask": ones[:length]}
-        for row, ones, length in zip(ids, mask, lengths, strict=True)
-    ]
+    return [{"ids": row, "mask": ones} for row, ones in zip(ids, mask, strict=True)]
 
 
-def _fitted(value: npt.NDArray[Any], facts: Mapping[str, Any]) -> npt.NDArray[Any]:
-    """`value` with a batch of 1, cut or padded with zeros to the lengths that the file fixes."""
-    shape = [int(size) for size in facts["shape_signature"]][1:]
-    lengths = [have if size < 0 else size for have, size in zip(value.shape, shape, strict=True)]
-    fitted = np.zeros(lengths, dtype=facts["dtype"])
-    part = tuple(slice(0, min(a, b)) for a, b in zip(value.shape, lengths, strict=True))
-    fitted[part] = value[part]
-    return fitted[None]
+def _padded(value: npt.NDArray[Any], facts: Mapping[str, Any], path: Path) -> npt.NDArray[Any]:
+    """`value` with a batch of 1, filled up with zeros to the shape that the file fixes."""
+    room = facts["shape"][1:]
+    if len(room) != value.ndim or (np.array(value.shape) > room).any():
+        raise BundleError(
+            f"{path} has room for {facts['name']} of shape {list(room)}, got {list(value.shape)}; "
+            "export the bundle again"
+        )
+    padded = np.zeros(room, dtype=facts["dtype"])
+    padded[tuple(slice(0, have) for have in value.shape)] = value
+    return padded[None]

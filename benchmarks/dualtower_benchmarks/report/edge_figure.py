@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from dualtower_benchmarks.numerals import NBSP, count, megabytes, milliseconds, share
 from dualtower_benchmarks.report.hardware import hardware
-from dualtower_benchmarks.report.numerals import NBSP, count, megabytes, milliseconds, share
 from dualtower_benchmarks.report.svg import INK, MARKERS, SERIES, Panel, draw, plain_ticks
 
 __all__ = ["edge_latency_panels", "edge_trade_panels"]
@@ -84,7 +84,8 @@ def _trade_panel(tower: str, pairs: Sequence[tuple[Row, Row]], bench: Mapping[st
         alt=f"{tower}: {alt}",
         caption=(
             f"{pairs[0][1]['threads']} thread, batch 1, closed loop, "
-            f"n{NBSP}≥{NBSP}{count(fewest)} calls a file; R@10 on held-out users. {hardware(bench)}."
+            f"n{NBSP}≥{NBSP}{count(fewest)} calls a file; R@10 on held-out users. "
+            f"{hardware(bench)}."
         ),
         height_in=4.0,
     )

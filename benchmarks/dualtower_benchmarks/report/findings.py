@@ -9,9 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dualtower_benchmarks.report.hardware import hardware
-from dualtower_benchmarks.report.inputs import Inputs
-from dualtower_benchmarks.report.numerals import (
+from dualtower_benchmarks.numerals import (
     count,
     estimate,
     is_estimate,
@@ -21,6 +19,8 @@ from dualtower_benchmarks.report.numerals import (
     percent,
     share,
 )
+from dualtower_benchmarks.report.hardware import hardware
+from dualtower_benchmarks.report.inputs import Inputs
 from dualtower_benchmarks.report.quality_figure import OURS, method_name
 
 __all__ = ["findings"]
@@ -50,58 +50,62 @@ def _said(
 
 def _warm(evaluation: Mapping[str, Any]) -> str | None:
     result = evaluation.get("warm")
-    methods = _methods(result)
-    if result is None or OURS not in methods:
+    rows = _rows(result)
+    if result is None or OURS not in rows:
         return None
-    ours = methods[OURS]
     text = (
         f"For {count(result.get('users'))} users of the held-out future and "
-        f"{count(result.get('candidates'))} known items, Recall@20 of dualtower is "
-        f"{estimate(ours)} (one standard error)"
+        f"{count(result.get('candidates'))} known items, Recall@20 of {OURS} is "
+        f"{estimate(rows[OURS][_METRIC])} (one standard error)"
     )
-    others = {name: value for name, value in methods.items() if name != OURS}
+    others = [row for name, row in rows.items() if name != OURS]
     if not others:
         return text + "."
-    listed = ", ".join(f"{method_name(name)} {share(v['value'])}" for name, v in others.items())
-    highest = max(others, key=lambda name: others[name]["value"])
-    return f"{text}; {listed}. {_difference(ours, others[highest], method_name(highest))}"
-
-
-def _difference(ours: Row, theirs: Row, name: str) -> str:
-    gap = ours["value"] - theirs["value"]
-    error = math.hypot(ours.get("se") or 0.0, theirs.get("se") or 0.0)
-    where = "above" if gap > 0 else "below"
-    if not error:
-        return f"It lies {share(abs(gap))} {where} {name}."
-    return (
-        f"It lies {share(abs(gap))} {where} {name}, the highest of the others: "
-        f"{number(abs(gap) / error, 2)} standard errors of two independent means."
+    listed = ", ".join(
+        f"{method_name(row['method'])} {share(row[_METRIC]['value'])}" for row in others
     )
+    highest = max(others, key=lambda row: row[_METRIC]["value"])
+    return f"{text}; {listed}. {_difference(rows[OURS], highest)}"
+
+
+def _difference(ours: Row, theirs: Row) -> str:
+    """By how much, and how many standard errors: of the paired difference where it is known."""
+    name = method_name(theirs["method"])
+    paired = theirs.get("reference_minus_this_recall_at_20")
+    if is_estimate(paired):
+        gap, error, kind = paired["value"], paired.get("se"), "of the paired difference"
+    else:
+        gap = ours[_METRIC]["value"] - theirs[_METRIC]["value"]
+        error = math.hypot(ours[_METRIC].get("se") or 0.0, theirs[_METRIC].get("se") or 0.0)
+        kind = "of two independent means"
+    where = "above" if gap > 0 else "below"
+    text = f"It lies {share(abs(gap))} {where} {name}, the highest of the others"
+    return f"{text}: {number(abs(gap) / error, 2)} standard errors {kind}." if error else f"{text}."
 
 
 def _cold(evaluation: Mapping[str, Any]) -> str | None:
     result = evaluation.get("cold_in_full")
-    methods = _methods(result)
-    if result is None or OURS not in methods:
+    rows = _rows(result)
+    if result is None or OURS not in rows:
         return None
     text = (
         f"Items without a purchase in training, ranked among all {count(result.get('candidates'))} "
-        f"items, have a Recall@20 of {estimate(methods[OURS])}"
+        f"items, have a Recall@20 of {estimate(rows[OURS][_METRIC])}"
     )
     random = result.get("random") or {}
     if is_estimate(random.get(_METRIC)):
-        text += f", at random {share(random[_METRIC]['value'])}"
-    if (part := result.get("cold_share_of_lists")) is not None:
+        text += f", at random {number(random[_METRIC]['value'], 2)}"
+    if (part := rows[OURS].get("cold_share_of_lists")) is not None:
         text += f"; they fill {percent(part)} of the lists"
-    alone = _methods(evaluation.get("cold"))
+    alone = _rows(evaluation.get("cold"))
     if OURS in alone:
-        text += f". Ranked among themselves they have {estimate(alone[OURS])}"
+        text += f". Ranked among themselves they have {estimate(alone[OURS][_METRIC])}"
     return text + "."
 
 
-def _methods(result: Any) -> dict[str, Row]:
+def _rows(result: Any) -> dict[str, Row]:
     rows = result.get("methods", []) if isinstance(result, Mapping) else []
-    return {row["method"]: row[_METRIC] for row in rows if is_estimate(row.get(_METRIC))}
+    return {row["method"]: row for row in rows if is_estimate(row.get(_METRIC))}
 
 
 def _gates(bundle: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dualtower_benchmarks.report.numerals import number
+from dualtower_benchmarks.numerals import number
 
 __all__ = ["hardware"]
 

@@ -50,17 +50,27 @@ def read_inputs(*, run: Path | None, bundle: Path | None, bench: Path | None) ->
     if manifest is not None and measured is not None:
         _hold_one_bundle(manifest, measured, bench)
     return Inputs(
-        data_report=_of_run(run, "data_report", "train", absent),
-        training=_of_run(run, "training", "train", absent),
-        evaluation=_of_run(run, "evaluation", "evaluate", absent),
+        data_report=_of_run(run, "data_report", "train", manifest, absent),
+        training=_of_run(run, "training", "train", None, absent),
+        evaluation=_of_run(run, "evaluation", "evaluate", manifest, absent),
         bundle=manifest,
         bench=measured,
         absent=absent,
     )
 
 
-def _of_run(run: Path | None, name: str, command: str, absent: dict[str, str]) -> Document | None:
+def _of_run(
+    run: Path | None,
+    name: str,
+    command: str,
+    manifest: Document | None,
+    absent: dict[str, str],
+) -> Document | None:
+    """A file of the run; without a run what the bundle kept of it."""
     if run is None:
+        if manifest is not None and manifest.get(name):
+            kept: Document = manifest[name]
+            return kept
         absent[name] = "no run given (--run RUN, made by `dualtower train`)"
         return None
     path = run / f"{name}.json"

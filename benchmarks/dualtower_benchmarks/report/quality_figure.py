@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from dualtower_benchmarks.report.numerals import NBSP, count, estimate, is_estimate
+from dualtower_benchmarks.numerals import NBSP, count, estimate, is_estimate
 from dualtower_benchmarks.report.svg import MARKERS, SERIES, Panel, draw, plain_ticks
 
 __all__ = ["METHOD_NAMES", "OURS", "SCOPES", "method_name", "quality_panels"]

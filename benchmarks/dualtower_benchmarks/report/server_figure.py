@@ -7,8 +7,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from dualtower_benchmarks.numerals import NBSP, count, milliseconds, number
 from dualtower_benchmarks.report.hardware import hardware
-from dualtower_benchmarks.report.numerals import NBSP, count, milliseconds, number
 from dualtower_benchmarks.report.svg import INK, MARKERS, SERIES, Panel, draw, log_ticks
 
 __all__ = ["server_panels"]

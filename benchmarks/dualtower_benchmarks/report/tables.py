@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dualtower_benchmarks.points import PERCENTILES
-from dualtower_benchmarks.report.hardware import hardware
-from dualtower_benchmarks.report.numerals import (
+from dualtower_benchmarks.numerals import (
     DASH,
     bounds,
     count,
@@ -21,6 +19,8 @@ from dualtower_benchmarks.report.numerals import (
     share,
     words,
 )
+from dualtower_benchmarks.points import PERCENTILES
+from dualtower_benchmarks.report.hardware import hardware
 from dualtower_benchmarks.report.quality_figure import OURS, SCOPES, method_name
 
 __all__ = [
@@ -44,6 +44,7 @@ _METRICS = {
     "coverage_at_20": "Coverage@20",
     "recall_at_20_head": "Recall@20 head",
     "recall_at_20_tail": "Recall@20 tail",
+    "cold_share_of_lists": "New items in lists",
 }
 
 
@@ -84,13 +85,11 @@ def metric_tables(evaluation: Mapping[str, Any]) -> list[Table]:
         rows = list(result["methods"])
         if isinstance(result.get("random"), Mapping):
             rows.append({"method": "random", **result["random"]})
-        keys = [key for key in _METRICS if any(key in row for row in rows)]
+        keys = [key for key in _METRICS if any(row.get(key) for row in rows)]
         caption = (
             f"{title}: n = {count(result.get('users'))} users, "
             f"{count(result.get('candidates'))} candidates, ± one standard error"
         )
-        if (part := result.get("cold_share_of_lists")) is not None:
-            caption += f"; new items fill {_shares(part)} of the lists"
         tables.append(
             Table(
                 caption,
@@ -114,13 +113,6 @@ def _metric(value: Any) -> Cell:
 
 def _percentile(interval: Mapping[str, float] | None) -> Cell:
     return Cell(milliseconds(interval), bounds(interval))
-
-
-def _shares(part: Any) -> str:
-    """A share of all lists, or one per method."""
-    if isinstance(part, Mapping):
-        return ", ".join(f"{method_name(key)} {percent(value)}" for key, value in part.items())
-    return percent(part)
 
 
 def facts_tables(document: Mapping[str, Any], caption: str) -> list[Table]:

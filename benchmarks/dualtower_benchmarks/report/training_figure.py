@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from dualtower_benchmarks.report.numerals import count, duration, number, share
+from dualtower_benchmarks.numerals import count, duration, number, share
 from dualtower_benchmarks.report.svg import MARKERS, SERIES, Panel, draw, plain_ticks
 
 __all__ = ["training_panels"]

@@ -11,9 +11,9 @@ from typing import Any
 import jinja2
 
 from dualtower.files import write_text
+from dualtower_benchmarks.numerals import moment
 from dualtower_benchmarks.report.findings import findings
 from dualtower_benchmarks.report.inputs import Inputs, read_inputs
-from dualtower_benchmarks.report.numerals import moment
 from dualtower_benchmarks.report.sections import sections_of
 
 __all__ = ["Written", "write_report"]

@@ -1,4 +1,4 @@
-"""How numbers are written on the page: units, digits, and a dash where there is none."""
+"""How numbers are written for people: units, digits, and a dash where there is none."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def moment(iso: str) -> str:
         instant = datetime.datetime.fromisoformat(iso.replace("Z", "+00:00"))
     except ValueError:
         return iso
-    return instant.strftime("%Y-%m-%d %H:%M ") + instant.tzname() if instant.tzinfo else iso
+    return f"{instant:%Y-%m-%d %H:%M} {instant.tzname()}" if instant.tzinfo else iso
 
 
 def words(key: Any) -> str:
