@@ -9,11 +9,10 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from dualtower_trainer.data import Dataset, load_dataset
 from dualtower_trainer.data.canonical import new_folder, write_interactions, write_items
-
-import pyarrow as pa
 
 DAY_S = 86_400
 T0_S = 1_480_550_400  # 2016-12-01

@@ -75,9 +75,7 @@ def test_damage_is_found_and_mended(small: str, tmp_path: Path, damage: str) -> 
     assert path.read_bytes() == ROWS
 
 
-def test_members_of_several_calls_stay_known(
-    small: str, tmp_path: Path, wheelhouse: Path
-) -> None:
+def test_members_of_several_calls_stay_known(small: str, tmp_path: Path, wheelhouse: Path) -> None:
     cache = tmp_path / "cache"
     for member in MEMBERS:
         fetch_package_files("small-data", "1.0", small, [member], cache)
@@ -196,11 +194,14 @@ def test_a_full_disk_publishes_nothing(make_wheel: Callable[..., str], tmp_path:
     )
     mount = 'mount -t tmpfs -o size=1m none "$1" && exec "$2" -c "$3" "$4" "$1"'
     command = ["unshare", "-rm", "sh", "-c", mount, "sh"]
-    if shutil.which("unshare") is None or subprocess.run(
-        ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=1m none "{disk}"'],
-        capture_output=True,
-        check=False,
-    ).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(
+            ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=1m none "{disk}"'],
+            capture_output=True,
+            check=False,
+        ).returncode
+    ):
         pytest.skip("no mount namespace here")
     done = subprocess.run(
         [*command, str(disk), sys.executable, code, pin],
@@ -212,9 +213,7 @@ def test_a_full_disk_publishes_nothing(make_wheel: Callable[..., str], tmp_path:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_killed_in_the_middle_and_run_again(
-    make_wheel: Callable[..., str], tmp_path: Path
-) -> None:
+def test_killed_in_the_middle_and_run_again(make_wheel: Callable[..., str], tmp_path: Path) -> None:
     content = bytes(64 << 20)
     pin = make_wheel("large_data", "1.0", {"large_data/zeros.bin": content})
     cache, member = tmp_path / "cache", "large_data/zeros.bin"

@@ -234,6 +234,8 @@ def _bought_by(scans: _Scans, min_users: int) -> npt.NDArray[np.int64]:
 
 def _sample(households: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     """The `count` households of the smallest md5: any sample is part of every larger one."""
-    digests = [hashlib.md5(f"{_SAMPLE_SALT}{h}".encode()).digest() for h in households.tolist()]
-    order = sorted(range(len(households)), key=digests.__getitem__)
-    return households[order[:count]]
+
+    def rank(household: int) -> bytes:
+        return hashlib.md5(f"{_SAMPLE_SALT}{household}".encode(), usedforsecurity=False).digest()
+
+    return np.array(sorted(households.tolist(), key=rank)[:count], np.int64)

@@ -15,14 +15,14 @@ def merge_repeats(log: Interactions, *, last: bool = True) -> Interactions:
 
     Sorted by user, then by time (most recent first, or earliest first), then by item.
     """
+    if not len(log):
+        return log
     order = np.lexsort((log.timestamps, log.items, log.users))
     users, items, times = log.users[order], log.items[order], log.timestamps[order]
     new = np.ones(len(order), bool)
     new[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
     starts = np.flatnonzero(new)
-    weights = np.zeros(0, np.float32)
-    if len(starts):
-        weights = np.add.reduceat(log.weights[order].astype(np.float64), starts).astype(np.float32)
+    weights = np.add.reduceat(log.weights[order].astype(np.float64), starts).astype(np.float32)
     ends = np.append(starts[1:], len(order)) - 1
     users, items, times = users[starts], items[starts], times[ends if last else starts]
     order = np.lexsort((items, -times if last else times, users))

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from dualtower.errors import DataError, UsageError
 from dualtower.progress import bar
@@ -85,8 +84,8 @@ def open_source(path: Path, *, delimiter: str | None = None, quotes: bool = True
     mark = delimiter.replace("\\t", "\t") if delimiter else _DELIMITERS[suffix]
     if len(mark) != 1 or mark in '"\r\n':
         raise UsageError(f"the delimiter must be one character, got {delimiter!r}")
-    with _damage_named(path), _opened(path) as (_, binary):
-        lines = _Lines(_decoded(binary, path))
+    with _damage_named(path), _opened(path) as (_, text):
+        lines = _Lines(_lines_of(text))
         header = next(_reader(lines, mark, quotes), None)
     if not header:
         raise DataError(f"{path} is empty; it must have a header and rows")
@@ -106,25 +105,23 @@ def _damage_named(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-_Binary: TypeAlias = "gzip.GzipFile | io.BufferedReader"
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, _Binary]]:
-    """The file as it lies on the disk, and its content, unpacked where it is gzipped."""
+def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, io.TextIOWrapper]]:
+    """The file as it lies on the disk, and its text, unpacked where it is gzipped.
+
+    A byte that is no UTF-8 becomes a lone surrogate, to be found later.
+    """
     with path.open("rb") as raw:
-        if raw.peek(2)[:2] != b"\x1f\x8b":
-            yield raw, raw
-            return
-        with gzip.GzipFile(fileobj=raw, mode="rb") as content:
-            yield raw, content
+        zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+        binary = gzip.GzipFile(fileobj=raw, mode="rb") if zipped else raw
+        if binary.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{path} is UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
+        with io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="") as text:
+            yield raw, text
 
 
-def _decoded(binary: _Binary, path: Path) -> Iterator[str]:
-    """Lines as text; a byte that is no UTF-8 becomes a lone surrogate, to be found later."""
-    if binary.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{path} is UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
-    text = io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="")
+def _lines_of(text: io.TextIOWrapper) -> Iterator[str]:
+    """Lines of bounded length; what is beyond is skipped."""
     while line := text.readline(MAX_LINE_CHARS):
         if len(line) == MAX_LINE_CHARS and line[-1] not in "\r\n":
             while (rest := text.readline(MAX_LINE_CHARS)) and rest[-1] not in "\r\n":
@@ -188,9 +185,9 @@ def _text_records(source: Source, columns: Sequence[str]) -> Iterator[Record]:
     with (
         bar(f"read {source.path.name}", size_mib) as moving,
         _damage_named(source.path),
-        _opened(source.path) as (raw_file, binary),
+        _opened(source.path) as (raw_file, text),
     ):
-        lines = _Lines(_decoded(binary, source.path))
+        lines = _Lines(_lines_of(text))
         done_mib = rows = 0
         reader = _reader(lines, source.delimiter, source.quotes)
         next(reader)

@@ -118,4 +118,5 @@ def split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
 
 def cold_fraction(item_id: str, salt: str) -> float:
     """md5 of salt and item id as a fraction of 2^128: uniform over the ids, in [0, 1)."""
-    return int.from_bytes(hashlib.md5((salt + item_id).encode()).digest(), "big") / 2**128
+    digest = hashlib.md5((salt + item_id).encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest, "big") / 2**128

@@ -1,0 +1,300 @@
+"""The split against a slow oracle in plain Python that shares nothing with it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dualtower_trainer.data import (
+    Catalogue,
+    Dataset,
+    Heldout,
+    Interactions,
+    Split,
+    SplitConfig,
+    check_leakage,
+    split,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dualtower.errors import DataError
+
+DAY_S = 86_400
+T0_S = 1_480_550_400  # 2016-12-01T00:00Z
+ITEMS = [f"item-{n}" for n in range(25)]
+BLOCKED = {"item-3", "item-17"}
+CONFIG = SplitConfig(validation_days=10, test_days=7, cold_share=0.3)
+Row = tuple[str, str, int, float]
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from([f"user-{n}" for n in range(8)]),
+        st.sampled_from(ITEMS),
+        st.integers(0, 40 * 24).map(lambda hours: T0_S + hours * 3600),
+        st.sampled_from([1.0, 0.5, 3.0]),
+    ),
+    max_size=120,
+).map(lambda rows: [*rows, *ENDS])
+# the log reaches over all segments, and something warm is always in train
+ENDS: list[Row] = [
+    ("user-0", item, T0_S + day * DAY_S, 1.0) for item in ITEMS[:6] for day in (0, 30, 40)
+]
+
+
+def _dataset(rows: list[Row]) -> Dataset:
+    user_ids = np.array(sorted({row[0] for row in rows}), object)
+    place = {user: code for code, user in enumerate(user_ids)}
+    catalogue = Catalogue(
+        np.array(ITEMS, object),
+        np.array([f"text of {item}" for item in ITEMS], object),
+        None,
+        np.array([item in BLOCKED for item in ITEMS]),
+    )
+    log = Interactions(
+        np.array([place[row[0]] for row in rows], np.int32),
+        np.array([ITEMS.index(row[1]) for row in rows], np.int32),
+        np.array([row[2] for row in rows], np.int64),
+        np.array([row[3] for row in rows], np.float32),
+        user_ids,
+    )
+    return Dataset(catalogue, log, Path("nowhere"), 0)
+
+
+def _is_cold(item: str) -> bool:
+    return int(hashlib.md5(f"cold-v1{item}".encode()).hexdigest(), 16) < 0.3 * 2**128
+
+
+def _oracle_train(rows: list[Row], start_s: int) -> dict[tuple[str, str], tuple[int, float]]:
+    merged: dict[tuple[str, str], tuple[int, float]] = {}
+    for user, item, time_s, weight in rows:
+        if time_s < start_s and not _is_cold(item):
+            before = merged.get((user, item), (0, 0.0))
+            merged[user, item] = (max(before[0], time_s), before[1] + weight)
+    return merged
+
+
+def _oracle_heldout(
+    rows: list[Row], warm: set[str], start_s: int, end_s: int
+) -> dict[str, tuple[list[str], set[str], set[str]]]:
+    history: dict[str, dict[str, int]] = defaultdict(dict)
+    warm_targets, cold_targets = defaultdict(set), defaultdict(set)
+    for user, item, time_s, _ in rows:
+        if time_s < start_s and not _is_cold(item):
+            history[user][item] = max(history[user].get(item, 0), time_s)
+    for user, item, time_s, _ in rows:
+        if not start_s <= time_s < end_s or item in BLOCKED:
+            continue
+        if _is_cold(item):
+            cold_targets[user].add(item)
+        elif item in warm and item not in history[user]:
+            warm_targets[user].add(item)
+    held = {}
+    for user, items in history.items():
+        if items and (warm_targets[user] or cold_targets[user]):
+            newest = sorted(items, key=lambda item: (-items[item], ITEMS.index(item)))
+            held[user] = (newest, warm_targets[user], cold_targets[user])
+    return held
+
+
+def _heldout(held: Heldout) -> dict[str, tuple[list[str], set[str], set[str]]]:
+    names = [
+        [[ITEMS[row] for row in rows] for rows in lists]
+        for lists in (held.histories, held.warm_targets, held.cold_targets)
+    ]
+    for lists in names:
+        assert all(len(rows) == len(set(rows)) for rows in lists)
+    return {
+        user: (history, set(warm), set(cold))
+        for user, history, warm, cold in zip(held.user_ids, *names, strict=True)
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROWS)
+def test_equals_the_oracle(rows: list[Row]) -> None:
+    parts = split(_dataset(rows), CONFIG)
+    end_s = (max(row[2] for row in rows) // DAY_S + 1) * DAY_S
+    test_s = end_s - 7 * DAY_S
+    validation_s = test_s - 10 * DAY_S
+
+    train = _oracle_train(rows, validation_s)
+    found = {
+        (parts.train.user_ids[user], ITEMS[item]): (int(time_s), float(weight))
+        for user, item, time_s, weight in zip(
+            parts.train.users,
+            parts.train.items,
+            parts.train.timestamps,
+            parts.train.weights,
+            strict=True,
+        )
+    }
+    assert found == train
+    assert len(parts.train) == len(train)
+    warm = {item for _, item in train}
+    assert {ITEMS[row] for row in np.flatnonzero(parts.warm)} == warm
+    assert {ITEMS[row] for row in np.flatnonzero(parts.cold)} == set(filter(_is_cold, ITEMS))
+    assert _heldout(parts.validation) == _oracle_heldout(rows, warm, validation_s, test_s)
+    assert _heldout(parts.test) == _oracle_heldout(rows, warm, test_s, end_s)
+
+
+@settings(max_examples=50, deadline=None)
+@given(ROWS, st.randoms(use_true_random=False))
+def test_order_of_the_rows_does_not_matter(rows: list[Row], shuffler: random.Random) -> None:
+    one = split(_dataset(rows), CONFIG)
+    shuffler.shuffle(rows)
+    two = split(_dataset(rows), CONFIG)
+    assert one.report == two.report
+    for name in ("users", "items", "timestamps", "weights"):
+        np.testing.assert_array_equal(getattr(one.train, name), getattr(two.train, name))
+    for part in ("validation", "test"):
+        for name in ("users", "histories", "warm_targets", "cold_targets"):
+            ours, theirs = (getattr(getattr(parts, part), name) for parts in (one, two))
+            assert len(ours) == len(theirs)
+            for left, right in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(left, right)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS)
+def test_no_promise_is_broken_and_no_row_is_lost(rows: list[Row]) -> None:
+    dataset = _dataset(rows)
+    parts = split(dataset, CONFIG)
+    assert [check.promise for check in check_leakage(dataset, parts) if not check.passed] == []
+    report, train = parts.report, parts.report["train"]
+    segments = (report["validation"], report["test"])
+    assert train["rows_before_validation"] + sum(s["rows"] for s in segments) == len(rows)
+    assert (
+        train["dropped_cold_rows"] + train["merged_repeat_rows"] + train["interactions"]
+        == train["rows_before_validation"]
+    )
+    for segment in segments:
+        targets = segment["warm_targets"] + segment["cold_targets"]
+        dropped = sum(segment["dropped_targets"].values())
+        assert segment["rows"] == segment["merged_repeat_rows"] + dropped + targets
+
+
+def _promises_broken(dataset: Dataset, parts: Split) -> set[str]:
+    return {check.promise for check in check_leakage(dataset, parts) if not check.passed}
+
+
+def test_leaks_are_found() -> None:
+    dataset = _dataset(ENDS)
+    parts = split(dataset, CONFIG)
+    held, train = parts.test, parts.train
+    cold_row = int(np.flatnonzero(parts.cold)[0])
+    unseen = int(np.flatnonzero(~parts.warm & ~parts.cold)[0])
+
+    def with_test(**changes: object) -> set[str]:
+        return _promises_broken(dataset, replace(parts, test=replace(held, **changes)))
+
+    history = held.histories[0]
+    assert "test: no target in its history" in with_test(warm_targets=[history[:1]])
+    assert "test: histories lie before the segment" in with_test(
+        histories=[np.append(history, np.int32(unseen))]
+    )
+    assert "test: no cold item in a history" in with_test(
+        histories=[np.append(history, np.int32(cold_row))]
+    )
+    assert "test: warm targets are in train" in with_test(
+        warm_targets=[np.array([unseen], np.int32)]
+    )
+    assert "test: targets lie in the segment" in with_test(
+        warm_targets=[np.array([unseen], np.int32)]
+    )
+    late = replace(train, timestamps=train.timestamps + 60 * DAY_S)
+    assert "train ends before validation" in _promises_broken(dataset, replace(parts, train=late))
+    for row, promise in (
+        (cold_row, "no cold item in train"),
+        (unseen, "train rows are in the log before validation"),
+    ):
+        changed = replace(train, items=np.full_like(train.items, row))
+        assert promise in _promises_broken(dataset, replace(parts, train=changed))
+
+
+def test_boundaries_are_half_open(make_dataset: Callable[..., Dataset]) -> None:
+    start, cut = "2017-01-10", 1_484_006_400
+    rows = [
+        ("u", "a", cut - 1),
+        ("u", "b", cut),
+        ("u", "c", cut + 5 * DAY_S - 1),
+        ("u", "a", cut + 5 * DAY_S),
+        ("w", "b", cut - 5),
+        ("w", "c", cut - 5),
+        ("w", "d", cut - 5),
+        ("u", "d", cut + 5 * DAY_S),
+    ]
+    config = SplitConfig(cold_share=0, validation_start=start, test_start="2017-01-15T00:00:00Z")
+    parts = split(make_dataset(rows, "abcd"), config)
+    names = parts.catalogue.item_ids
+    assert [list(names[rows]) for rows in parts.validation.histories] == [["a"]]
+    assert [list(names[rows]) for rows in parts.validation.warm_targets] == [["b", "c"]]
+    assert [list(names[rows]) for rows in parts.test.histories] == [["c", "b", "a"]]
+    assert [list(names[rows]) for rows in parts.test.warm_targets] == [["d"]]
+
+
+def test_train_is_sorted_by_user_and_then_newest_first() -> None:
+    train = split(_dataset(ENDS), CONFIG).train
+    keys = list(zip(train.users, -train.timestamps, train.items, strict=True))
+    assert keys == sorted(keys)
+
+
+def test_min_history(make_dataset: Callable[..., Dataset]) -> None:
+    rows = [("u", item, T0_S + n) for n, item in enumerate("abc")]
+    rows += [("v", "a", T0_S), ("v", "b", T0_S + 35 * DAY_S), ("u", "d", T0_S + 35 * DAY_S)]
+    rows += [("w", "d", T0_S), ("w", "b", T0_S + 25 * DAY_S)]
+    dataset = make_dataset(rows, "abcd")
+    config = SplitConfig(validation_days=10, test_days=7, cold_share=0, min_history=2)
+    parts = split(dataset, config)
+    assert parts.test.user_ids.tolist() == ["u"]
+    assert parts.report["test"]["dropped_users"] == {"short_history": 1, "no_target": 0}
+    assert parts.report["validation"]["dropped_users"] == {"short_history": 1, "no_target": 0}
+
+
+def test_the_share_of_cold_items_is_kept_by_the_hash() -> None:
+    from dualtower_trainer.data.splitting import cold_fraction
+
+    fractions = np.array([cold_fraction(f"cj{n}", "cold-v1") for n in range(20_000)])
+    assert abs((fractions < 0.15).mean() - 0.15) < 0.01
+    assert cold_fraction("85123A", "cold-v1") == (
+        int(hashlib.md5(b"cold-v185123A").hexdigest(), 16) / 2**128
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"validation_days": 0}, "validation_days"),
+        ({"test_days": -1}, "test_days"),
+        ({"test_days": float("nan")}, "test_days"),
+        ({"cold_share": 1.0}, "cold_share"),
+        ({"min_history": 0}, "min_history"),
+        ({"test_start": "in spring"}, "ISO date such as 2017-12-01, got 'in spring'"),
+    ],
+)
+def test_the_configuration_is_checked(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SplitConfig(**changes)  # type: ignore[arg-type]
+
+
+def test_a_log_that_is_too_short_says_how_long_it_is() -> None:
+    rows = [("u", "item-0", T0_S + day * DAY_S, 1.0) for day in range(10)]
+    with pytest.raises(DataError, match="from 2016-12-01T00:00:00Z to 2016-12-10T00:00:00Z"):
+        split(_dataset(rows), SplitConfig())
+    with pytest.raises(DataError, match="cannot be cut"):
+        split(_dataset(rows), SplitConfig(test_start="2018-01-01"))
+    with pytest.raises(DataError, match="cannot be cut"):
+        split(_dataset(rows), SplitConfig(test_start="2016-12-05", validation_start="2016-12-06"))
+
+
+def test_nothing_warm_to_train_on() -> None:
+    cold_item = next(filter(_is_cold, ITEMS))
+    rows = [("u", cold_item, T0_S, 1.0), ("u", "item-0", T0_S + 40 * DAY_S, 1.0)]
+    with pytest.raises(DataError, match="cold_share"):
+        split(_dataset(rows), CONFIG)
