@@ -127,8 +127,8 @@ def _feeds(tower: str, bundle: Bundle, workload: Workload) -> list[dict[str, npt
     space = bundle.manifest["space"]
     if tower == "user_tower":
         rows = workload.history_rows(DISTINCT_REQUESTS)[:, : space["history_items"]]
-        mask = np.ones(rows.shape[1], np.float32)
-        return [{"items": workload.vectors[rows[at]], "mask": mask} for at in range(len(rows))]
+        present = np.ones(rows.shape[1], np.float32)
+        return [{"items": items, "mask": present} for items in workload.vectors[rows]]
     from dualtower_trainer.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_vocab(

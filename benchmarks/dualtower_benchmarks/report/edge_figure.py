@@ -9,7 +9,15 @@ from matplotlib.axes import Axes
 
 from dualtower_benchmarks.numerals import NBSP, count, megabytes, milliseconds, share
 from dualtower_benchmarks.report.hardware import hardware
-from dualtower_benchmarks.report.svg import INK, MARKERS, SERIES, Panel, draw, plain_ticks
+from dualtower_benchmarks.report.svg import (
+    INK,
+    MARKERS,
+    SERIES,
+    Panel,
+    draw,
+    plain_ticks,
+    short_label,
+)
 
 __all__ = ["edge_latency_panels", "edge_trade_panels"]
 
@@ -53,7 +61,7 @@ def _trade_panel(tower: str, pairs: Sequence[tuple[Row, Row]], bench: Mapping[st
                 )
         for entry, row in pairs:
             axes.annotate(
-                f"{entry['variant']}\nR@10 {share(entry.get('recall_at_10'))}",
+                f"{short_label(entry['variant'])}\nR@10 {share(entry.get('recall_at_10'))}",
                 (entry["size_bytes"] / 1e6, row["p50_ms"]["value"]),
                 textcoords="offset points",
                 xytext=(0, 9),
@@ -122,7 +130,7 @@ def _latency_panel(tower: str, rows: Sequence[Row], bench: Mapping[str, Any]) ->
                 marker=MARKERS[slot],
                 label=f"{number_of} thread{'s' if number_of > 1 else ''}",
             )
-        axes.set_yticks(range(len(order)), [row["variant"] for row in order])
+        axes.set_yticks(range(len(order)), [short_label(row["variant"]) for row in order])
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.set_ylim(-0.6, len(order) - 0.4)

@@ -72,7 +72,7 @@ def _difference(ours: Row, theirs: Row) -> str:
     """By how much, and how many standard errors: of the paired difference where it is known."""
     name = method_name(theirs["method"])
     paired = theirs.get("reference_minus_this_recall_at_20")
-    if is_estimate(paired):
+    if paired is not None and is_estimate(paired):
         gap, error, kind = paired["value"], paired.get("se"), "of the paired difference"
     else:
         gap = ours[_METRIC]["value"] - theirs[_METRIC]["value"]

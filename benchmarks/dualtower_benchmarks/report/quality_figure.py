@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from dualtower_benchmarks.numerals import NBSP, count, estimate, is_estimate
-from dualtower_benchmarks.report.svg import MARKERS, SERIES, Panel, draw, plain_ticks
+from dualtower_benchmarks.report.svg import MARKERS, SERIES, Panel, draw, plain_ticks, short_label
 
 __all__ = ["METHOD_NAMES", "OURS", "SCOPES", "method_name", "quality_panels"]
 
@@ -62,7 +62,7 @@ def _panel(scope: str, title: str, result: Mapping[str, Any]) -> Panel:
                 elinewidth=1.6,
                 label=label,
             )
-        axes.set_yticks(range(len(rows)), [method_name(row["method"]) for row in rows])
+        axes.set_yticks(range(len(rows)), [short_label(method_name(row["method"])) for row in rows])
         for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
             tick.set_fontweight("bold" if row["method"] == OURS else "normal")
         axes.set_ylim(-0.6, len(rows) - 0.4)

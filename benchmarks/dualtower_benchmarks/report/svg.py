@@ -20,7 +20,18 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-__all__ = ["GRID", "INK", "MARKERS", "MUTED", "SERIES", "Panel", "draw", "log_ticks", "plain_ticks"]
+__all__ = [
+    "GRID",
+    "INK",
+    "MARKERS",
+    "MUTED",
+    "SERIES",
+    "Panel",
+    "draw",
+    "log_ticks",
+    "plain_ticks",
+    "short_label",
+]
 
 INK, MUTED, GRID = "#010101", "#010102", "#010103"
 SERIES = ("#010104", "#010105", "#010106", "#010107")  # told apart by MARKERS, too
@@ -30,6 +41,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {
     colour: f"--series-{position}" for position, colour in enumerate(SERIES, start=1)
 }
 _WIDTH_IN = 4.8  # at 72 units an inch: 346, a phone less its margins
+_LABEL_CHARS = 18
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -102,6 +114,11 @@ def draw(
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(stream, format="svg", metadata=nothing)
     return Panel(_inline(stream.getvalue(), name, alt), caption)
+
+
+def short_label(text: str) -> str:
+    """A name that leaves room for the axes; the tables have it whole."""
+    return text if len(text) <= _LABEL_CHARS else text[: _LABEL_CHARS - 1] + "…"
 
 
 def log_ticks(axes: Axes) -> None:

@@ -1,0 +1,328 @@
+"""The page out of whole, partial and doctored results: well-formed, self-contained, escaped."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from dualtower_benchmarks.report import Written, write_report
+
+from dualtower.errors import BundleError, BundleMismatch, UsageError
+
+VOID = {"meta", "br", "img", "hr", "input", "link"}
+SVG_EMPTY = {"path", "use", "rect", "circle", "line"}
+SECTIONS = (
+    "findings", "quality", "edge", "server", "devices", "gates", "training", "data", "machine",
+    "reproduce",
+)  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Collects what the checks need, and fails on a tag that is not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.ids: Counter[str] = Counter()
+        self.references: list[str] = []
+        self.loads: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.labels: list[str | None] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(html)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._note(tag, dict(attrs))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._note(tag, dict(attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+    def _note(self, tag: str, attributes: dict[str, str | None]) -> None:
+        self.tags[tag] += 1
+        if identifier := attributes.get("id"):
+            self.ids[identifier] += 1
+        for name, value in attributes.items():
+            if name in {"href", "xlink:href", "src", "srcset", "action", "data", "poster"}:
+                (self.references if str(value).startswith("#") else self.loads).append(str(value))
+            self.references += re.findall(r"url\((#[^)]+)\)", value or "")
+            if name == "aria-labelledby":
+                self.references.append(f"#{value}")
+        if tag == "svg":
+            self.labels.append(attributes.get("aria-label"))
+
+
+def report(out: Path, **inputs: Path | None) -> tuple[Written, str, Page]:
+    given = {"run": None, "bundle": None, "bench": None} | inputs
+    written = write_report(out=out, **given)
+    html = out.read_text(encoding="utf-8")
+    return written, html, Page(html)
+
+
+def everything(report_files, out: Path) -> tuple[Written, str, Page]:
+    return report(out, run=report_files.run, bundle=report_files.bundle, bench=report_files.bench)
+
+
+def test_whole_page_is_well_formed_and_loads_nothing(report_files, tmp_path: Path) -> None:
+    written, html, page = everything(report_files, tmp_path / "report.html")
+    assert written.missing == []
+    assert written.size_bytes == (tmp_path / "report.html").stat().st_size < 1_000_000
+    assert html.startswith("<!DOCTYPE html>") or html.lstrip().startswith("<!DOCTYPE html>")
+    assert all(page.ids[section] == 1 for section in SECTIONS)
+    assert [identifier for identifier, times in page.ids.items() if times > 1] == []
+    assert {reference[1:] for reference in page.references} <= set(page.ids)
+    # nothing to load, and nothing that runs
+    assert page.loads == []
+    assert not re.search(r"@import|url\((?!#)", html)
+    assert page.tags["script"] == page.tags["link"] == page.tags["img"] == page.tags["iframe"] == 0
+    assert set(re.findall(r"https?://[^\s\"'<]+", html)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_every_figure_has_words_hardware_and_count(report_files, tmp_path: Path) -> None:
+    _, html, page = everything(report_files, tmp_path / "report.html")
+    # 3 scopes, 2 towers twice, 2 models, 3 curves
+    assert page.tags["svg"] == page.tags["figure"] == page.tags["figcaption"] == 12
+    assert all(label and len(label) > 40 for label in page.labels)
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.S)
+    measured = [caption for caption in captions if "loop" in caption]
+    assert len(measured) == 6
+    for caption in measured:
+        assert re.search(r"n\xa0[=≥]\xa0\d", caption)
+        assert "no GPU, load before" in caption
+
+
+def test_page_follows_light_and_dark_and_narrow_screens(report_files, tmp_path: Path) -> None:
+    _, html, page = everything(report_files, tmp_path / "report.html")
+    assert 'name="viewport" content="width=device-width, initial-scale=1"' in html
+    assert "prefers-color-scheme: dark" in html
+    # all colours of the figures are the page's own, and every one has a value in both modes
+    for svg in re.findall(r"<svg.*?</svg>", html, re.S):
+        assert not re.search(r"#[0-9a-fA-F]{6}", svg)
+    used = set(re.findall(r"var\((--[\w-]+)\)", html))
+    light, dark = re.findall(r":root \{(.*?)\}", html, re.S)
+    assert used <= set(re.findall(r"(--[\w-]+):", light))
+    assert {name for name in used if name.startswith("--series")} <= set(
+        re.findall(r"(--[\w-]+):", dark)
+    )
+    # a wide table scrolls in a box of its own
+    assert page.tags["table"] == html.count('<div class="scroll"')
+
+
+def test_series_colours_can_be_read_on_their_paper() -> None:
+    """WCAG 2.2: 3:1 for graphics, 4.5:1 for text."""
+    import dualtower_benchmarks.report as package
+
+    css = Path(package.__file__).with_name("page.css").read_text()
+    for block in re.findall(r":root \{(.*?)\}", css, re.S):
+        colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", block))
+        for paper in ("--paper", "--panel"):
+            for name, colour in colours.items():
+                if name.startswith("--series"):
+                    assert contrast(colour, colours[paper]) >= 3.0, name
+                if name in {"--ink", "--muted", "--accent"}:
+                    assert contrast(colour, colours[paper]) >= 4.5, name
+
+
+def contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+EVIL = "<script>alert('x')</script> & \"$a_b$\" <b onmouseover=x>"
+
+
+def test_text_of_the_user_is_never_markup(report_files, tmp_path: Path) -> None:
+    def manifest(document: dict) -> None:
+        document["command"] = EVIL
+        document["gates"][0] |= {"name": EVIL, "detail": EVIL}
+        document["variants"][0] |= {"variant": EVIL, "reason": EVIL, "verdict": EVIL}
+        document["created"] = EVIL
+
+    def evaluation(document: dict) -> None:
+        document["warm"]["methods"][1]["method"] = EVIL
+
+    def data_report(document: dict) -> None:
+        document[EVIL] = {EVIL: EVIL}
+
+    def bench(document: dict) -> None:
+        document["machine"]["cpu_model"] = EVIL
+        document["server"]["engine"] = EVIL
+        document["points"][0] |= {"errors": {EVIL: 1}}
+        for row in document["points"]:
+            if row["part"] == "edge" and row["variant"] == "float32":
+                row["variant"] = EVIL
+
+    report_files.change(report_files.bundle / "bundle.json", manifest)
+    report_files.change(report_files.run / "evaluation.json", evaluation)
+    report_files.change(report_files.run / "data_report.json", data_report)
+    report_files.change(report_files.bench, bench)
+    _, html, page = everything(report_files, tmp_path / "report.html")
+    assert page.tags["script"] == page.tags["b"] == 0
+    assert "<script" not in html
+    assert EVIL in page.texts["code"][0]
+    assert EVIL[:17] in " ".join(page.texts["text"])  # in a figure, where names are cut
+    assert EVIL in " ".join(label or "" for label in page.labels)
+
+
+def test_findings_are_computed_from_the_data(report_files, tmp_path: Path) -> None:
+    written, html, page = everything(report_files, tmp_path / "report.html")
+    text = " ".join(written.findings).replace("\xa0", " ")
+    evaluation = json.loads((report_files.run / "evaluation.json").read_text())
+    assert "0.134 ± 0.0045" in text
+    assert "0.006 above EASE" in text
+    assert "2.0 standard errors of the paired difference" in text
+    assert f"{evaluation['warm']['users']:,} users" in text
+    assert "at random 0.0049" in text
+    assert "15.2 % of the lists" in text
+    assert "passed all of its 3 gates" in text
+    assert "22.8 MB (25.4 % of float32)" in text
+    assert "no GPU" in text
+    assert page.tags["li"] == len(written.findings)
+
+    def worse(document: dict) -> None:
+        for row in document["warm"]["methods"]:
+            row.pop("reference_minus_this_recall_at_20", None)
+            if row["method"] == "dualtower":
+                row["recall_at_20"] = {"value": 0.100, "se": 0.004}
+
+    def fail(document: dict) -> None:
+        document["gates"][1]["passed"] = False
+
+    report_files.change(report_files.run / "evaluation.json", worse)
+    report_files.change(report_files.bundle / "bundle.json", fail)
+    written, html, _ = everything(report_files, tmp_path / "worse.html")
+    text = " ".join(written.findings)
+    assert "0.028 below EASE" in text
+    assert "two independent means" in text
+    assert "1 of the bundle's 3 gates failed: warm-up replay" in text
+    assert "FAILED" in html
+
+
+def test_void_points_and_missing_percentiles_show_no_number(report_files, tmp_path: Path) -> None:
+    reason = "the generator's p99 lag was 9.00 ms, the limit is 1.00 ms"
+
+    def doctor(document: dict) -> None:
+        row = next(row for row in document["points"] if row["loop"] == "open")
+        row |= {"void": reason, "p50_ms": None, "p90_ms": None, "p99_ms": None}
+        row |= {"skipped": 7}
+
+    report_files.change(report_files.bench, doctor)
+    written, html, _ = report(tmp_path / "report.html", bench=report_files.bench)
+    assert "1 of 30 points are void" in " ".join(written.findings)
+    assert "7 more were skipped" in " ".join(written.findings)
+    cells = re.search(rf"<tr class=\"marked\">((?:(?!</tr>).)*?){reason[:13]}", html, re.S)
+    assert cells is not None
+    assert cells.group(1).count("<td>–</td>") == 3
+
+
+def test_a_gpu_has_numbers_in_its_column(report_files, tmp_path: Path) -> None:
+    def doctor(document: dict) -> None:
+        document["in_process"]["GPU"] = {"gpus": ["Some GPU"], "placed_on": ["GPU:0"]}
+        document["machine"]["gpu"] = ["Some GPU"]
+        cpu = [row for row in document["points"] if row["part"] == "in_process"]
+        for row in cpu:
+            number = len(document["points"])
+            faster = {"value": 1.25, "low": 1.2, "high": 1.5}
+            document["points"].append(row | {"point": number, "device": "GPU", "p50_ms": faster})
+            document["ratios"].append(
+                {"point": number, "reference_point": row["point"], "percentile": "p50",
+                 "value": 0.15, "low": 0.14, "high": 0.16}
+            )  # fmt: skip
+
+    report_files.change(report_files.bench, doctor)
+    written, html, _ = report(tmp_path / "report.html", bench=report_files.bench)
+    assert "batch 1 0.150 (0.140–0.160)" in " ".join(written.findings)
+    assert "1.25 <small>1.20–1.50</small>" in html
+    assert "no GPU" not in html
+    assert "Some GPU" in html
+
+
+@pytest.mark.parametrize("kept", ["run", "bundle", "bench"])
+def test_parts_that_are_missing_are_said(report_files, tmp_path: Path, kept: str) -> None:
+    written, html, page = report(tmp_path / "report.html", **{kept: getattr(report_files, kept)})
+    assert written.findings
+    said = " ".join(written.missing)
+    assert ("no bench.json given" in said) == (kept != "bench")
+    assert ("no bundle given" in said) == (kept != "bundle")
+    assert ("no run given" in said) == (kept != "run")
+    assert html.count('<p class="missing">') == len(written.missing)
+    assert all(page.ids[section] == 1 for section in SECTIONS)
+
+
+def test_a_run_without_evaluation_names_the_command(report_files, tmp_path: Path) -> None:
+    (report_files.run / "evaluation.json").unlink()
+    written, _, _ = report(tmp_path / "report.html", run=report_files.run)
+    assert any("dualtower evaluate" in reason for reason in written.missing)
+
+
+def test_results_that_the_bundle_kept_stand_in_for_the_run(report_files, tmp_path: Path) -> None:
+    kept = json.loads((report_files.run / "evaluation.json").read_text())
+    report_files.change(report_files.bundle / "bundle.json", lambda d: d.update(evaluation=kept))
+    written, _, _ = report(tmp_path / "report.html", bundle=report_files.bundle)
+    assert any("0.134" in finding for finding in written.findings)
+
+
+def test_parts_not_asked_for_say_so(report_files, tmp_path: Path) -> None:
+    def doctor(document: dict) -> None:
+        for part in ("server", "in_process", "edge"):
+            document[part] = {"absent": "not asked for in this run"}
+        document["points"], document["ratios"] = [], []
+
+    report_files.change(report_files.bench, doctor)
+    written, html, page = report(tmp_path / "report.html", bench=report_files.bench)
+    assert html.count("not asked for in this run") == 3
+    assert page.tags["svg"] == 0
+    assert written.findings == ["Of 0 measured calls 0 failed and 0 more were skipped; 0 of 0 "
+                                "points are void."]  # fmt: skip
+
+
+def test_measurements_of_another_bundle_are_refused(report_files, tmp_path: Path) -> None:
+    report_files.change(report_files.bench, lambda d: d["bundle"].update(fingerprint="f" * 64))
+    with pytest.raises(BundleMismatch, match="dualtower bench all BUNDLE"):
+        everything(report_files, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [("", "no JSON"), ("{", "no JSON"), ("[]", "schema"), ('{"schema": 99}', "schema")],
+)
+def test_a_broken_bench_file_is_named(report_files, tmp_path: Path, content: str, error: str):
+    report_files.bench.write_text(content)
+    with pytest.raises(UsageError, match=error):
+        report(tmp_path / "report.html", bench=report_files.bench)
+
+
+def test_broken_inputs_are_named(report_files, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    with pytest.raises(UsageError, match="give --run RUN"):
+        report(out)
+    with pytest.raises(UsageError, match="dualtower bench all"):
+        report(out, bench=tmp_path / "nowhere.json")
+    with pytest.raises(UsageError, match="no folder of a run"):
+        report(out, run=tmp_path / "nowhere")
+    with pytest.raises(BundleError, match="is no bundle"):
+        report(out, bundle=tmp_path)
+    (report_files.run / "training.json").write_text("[1]")
+    with pytest.raises(UsageError, match="no JSON object"):
+        report(out, run=report_files.run)
