@@ -6,7 +6,7 @@ Messages are TensorFlow Serving's own where it has one.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dualtower_clients.proto import management_pb2
@@ -79,39 +79,23 @@ def settings_of(config: management_pb2.ModelServerConfig) -> dict[str, ModelSett
             "ServerModelConfig type not supported by HandleReloadConfigRequest. "
             "Only ModelConfigList is currently supported",
         )
-    models: dict[str, ModelSettings] = {}
-    for one in config.model_config_list.config:
-        if one.name in models:
-            raise StatusError(
-                Code.INVALID_ARGUMENT,
-                f"Illegal to list model {one.name} multiple times in config list",
-            )
-        models[one.name] = ModelSettings(
+    listed = config.model_config_list.config
+    _check_list(listed)
+    return {
+        one.name: ModelSettings(
             one.name,
             one.base_path,
             _platform_of(one),
             policy_of(one.model_version_policy),
             dict(one.version_labels),
         )
-    for model in models.values():
-        if not os.path.isabs(model.base_path):
-            raise StatusError(
-                Code.INVALID_ARGUMENT,
-                f"Expected model {model.name} to have an absolute path or URI; "
-                f"got base_path()={model.base_path}",
-            )
-    return models
+        for one in listed
+    }
 
 
 def check_platforms(models: Mapping[str, ModelSettings]) -> None:
     """Refuses models of a platform that is not TensorFlow."""
     for model in models.values():
-        if not model.platform:
-            raise StatusError(
-                Code.INVALID_ARGUMENT,
-                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-                f"ModelServerConfig::model_platform, model name is {model.name}",
-            )
         if model.platform != PLATFORM:
             raise StatusError(
                 Code.INVALID_ARGUMENT,
@@ -141,13 +125,35 @@ def check_base_paths(new: Mapping[str, ModelSettings], old: Mapping[str, ModelSe
             )
 
 
+def _check_list(listed: Sequence[management_pb2.ModelConfig]) -> None:
+    names: set[str] = set()
+    for one in listed:
+        if one.name in names:
+            raise StatusError(
+                Code.INVALID_ARGUMENT,
+                f"Illegal to list model {one.name} multiple times in config list",
+            )
+        names.add(one.name)
+    for one in listed:
+        if not os.path.isabs(one.base_path):
+            raise StatusError(
+                Code.INVALID_ARGUMENT,
+                f"Expected model {one.name} to have an absolute path or URI; "
+                f"got base_path()={one.base_path}",
+            )
+        if one.HasField("logging_config"):
+            raise StatusError(Code.INVALID_ARGUMENT, "No request-logger-creator provided.")
+
+
 def _platform_of(config: management_pb2.ModelConfig) -> str:
-    if config.model_type == management_pb2.MODEL_TYPE_UNSPECIFIED:
-        return config.model_platform
-    if config.model_platform:
+    typed = config.model_type != management_pb2.MODEL_TYPE_UNSPECIFIED
+    if typed == bool(config.model_platform):
         raise StatusError(
             Code.INVALID_ARGUMENT,
-            "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+            f"Illegal setting {'both' if typed else 'neither'} "
+            f"ModelServerConfig::model_type (deprecated) {'and' if typed else 'nor'} "
             f"ModelServerConfig::model_platform, model name is {config.name}",
         )
+    if not typed:
+        return config.model_platform
     return PLATFORM if config.model_type == management_pb2.TENSORFLOW else "other"

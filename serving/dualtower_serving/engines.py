@@ -1,0 +1,169 @@
+"""Which program serves a bundle, and the exact command that starts it. Pure but for two look-ups.
+
+binary     tensorflow_model_server on PATH
+docker     the stock image, where a Docker engine answers
+embedded   dualtower-model-server: this Python, the same gRPC and flags, no batching yet
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dualtower.bundle import CONTAINER_ROOT, Bundle
+from dualtower.errors import UnavailableError, UsageError
+
+__all__ = ["BINARY", "DEFAULT_IMAGE", "ENGINES", "Plan", "choose", "plan"]
+
+ENGINES = ("auto", "binary", "docker", "embedded")
+BINARY = "tensorflow_model_server"
+# The newest release of the stock image as of November 2026. Its TensorFlow is one minor version
+# older than ours: the ops of a bundle are kept to those that it knows.
+DEFAULT_IMAGE = "tensorflow/serving:2.20.0"
+_CONTAINER_PORT = 8500
+_DOCKER_ANSWER_S = 10.0
+# oneDNN is off by default on some CPUs, where it halves the time of a BERT
+_ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "1"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a server is started.
+
+    Attributes:
+        engine: binary, docker or embedded.
+        command: program and arguments.
+        environment: variables set on top of this process's.
+        cleanup: a command that removes what the server may leave behind, empty for none.
+        batching: whether requests are batched.
+    """
+
+    engine: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cleanup: tuple[str, ...] = ()
+    batching: bool = False
+
+
+def choose(engine: str) -> str:
+    """The engine itself, or for "auto" the first that can run here.
+
+    Raises:
+        UsageError: no such engine.
+        UnavailableError: the one that was asked for cannot run here.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
+    if engine in ("auto", "binary") and shutil.which(BINARY):
+        return "binary"
+    if engine == "binary":
+        raise UnavailableError(
+            f"{BINARY} is not on PATH; install it, or use --engine docker or embedded"
+        )
+    if engine in ("auto", "docker"):
+        problem = _docker_problem()
+        if not problem:
+            return "docker"
+        if engine == "docker":
+            raise UnavailableError(f"{problem}; start it, or use --engine embedded")
+    return "embedded"
+
+
+def plan(
+    engine: str,
+    bundle: Bundle,
+    *,
+    port: int,
+    models_config: Path,
+    batching: bool | None = None,
+    image: str = DEFAULT_IMAGE,
+    flags: Sequence[str] = (),
+) -> Plan:
+    """The command for an engine that `choose` gave.
+
+    Args:
+        engine: binary, docker or embedded.
+        bundle: what is served.
+        port: where gRPC is answered.
+        models_config: the configuration with this machine's absolute paths.
+        batching: None takes it where the engine has it.
+        image: the container image.
+        flags: further flags of the model server, "--name=value".
+
+    Raises:
+        UsageError: batching was asked of the embedded engine.
+    """
+    if engine == "embedded" and batching:
+        raise UsageError(
+            "the embedded engine does not batch; leave --batching out, "
+            f"or install {BINARY} or Docker and use that engine"
+        )
+    batched = engine != "embedded" if batching is None else batching
+    if engine == "docker":
+        return _docker_plan(bundle, port=port, image=image, batching=batched, flags=flags)
+    program = (
+        (BINARY,)
+        if engine == "binary"
+        else (sys.executable, "-m", "dualtower_serving.model_server")
+    )
+    command = (
+        *program,
+        f"--port={port}",
+        f"--model_config_file={models_config}",
+        *(_batching_flags(str(bundle.serving_path)) if batched else ()),
+        *flags,
+    )
+    return Plan(engine, command, _ENVIRONMENT, batching=batched)
+
+
+def _docker_plan(
+    bundle: Bundle, *, port: int, image: str, batching: bool, flags: Sequence[str]
+) -> Plan:
+    name = f"dualtower-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    variables = [f"--env={key}={value}" for key, value in _ENVIRONMENT.items()]
+    command = (
+        "docker",
+        "run",
+        "--rm",
+        f"--name={name}",
+        f"--publish={port}:{_CONTAINER_PORT}",
+        f"--volume={bundle.serving_path}:{CONTAINER_ROOT}:ro",
+        *variables,
+        f"--entrypoint={BINARY}",
+        image,
+        f"--port={_CONTAINER_PORT}",
+        f"--model_config_file={CONTAINER_ROOT}/models.config",
+        *(_batching_flags(CONTAINER_ROOT) if batching else ()),
+        *flags,
+    )
+    return Plan("docker", command, cleanup=("docker", "rm", "--force", name), batching=batching)
+
+
+def _batching_flags(serving: str) -> tuple[str, ...]:
+    return ("--enable_batching", f"--batching_parameters_file={serving}/batching.config")
+
+
+def _docker_problem() -> str:
+    """Why no container can be started here, "" if one can."""
+    if not shutil.which("docker"):
+        return "docker is not on PATH"
+    try:
+        asked = subprocess.run(
+            ("docker", "version", "--format", "{{.Server.Version}}"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_DOCKER_ANSWER_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the Docker engine does not answer ({error})"
+    if asked.returncode:
+        lines = asked.stderr.decode("utf-8", "replace").strip().splitlines()
+        return f"no Docker engine answers ({lines[-1] if lines else 'no reason given'})"
+    return ""
