@@ -87,6 +87,8 @@ def test_only_what_is_required(tmp_path: Path) -> None:
             "'user_id' has 1 empty",
         ),
         ("interactions", lambda t: t.set_column(1, "item_id", [["z"]]), "none of its 1 inter"),
+        ("interactions", lambda t: t.set_column(2, "timestamp", [[-1]]), "between 1970 and 2100"),
+        ("interactions", lambda t: t.set_column(2, "timestamp", [[10**12]]), "1000000000000"),
         ("interactions", lambda t: t.set_column(3, "weight", [[0.0]]), "above 0"),
         ("interactions", lambda t: t.set_column(3, "weight", [[float("nan")]]), "above 0"),
     ],

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dualtower.errors import DataError
 from dualtower_trainer.data.dataset import Dataset, Strings
 from dualtower_trainer.data.leakage import check_leakage
-from dualtower_trainer.data.merge import pair_codes
+from dualtower_trainer.data.merge import merge_repeats, sort_by_pair
 from dualtower_trainer.data.split_config import SplitConfig
 from dualtower_trainer.data.splitting import split
 from dualtower_trainer.data.timestamps import iso_utc
@@ -30,9 +30,8 @@ def describe(dataset: Dataset, config: SplitConfig | None = None) -> dict[str, A
     """
     config = config or SplitConfig()
     catalogue, log = dataset.catalogue, dataset.interactions
-    pairs = np.unique(pair_codes(log, len(catalogue)))
-    users, items = pairs // len(catalogue), pairs % len(catalogue)
-    per_item = np.bincount(items, minlength=len(catalogue))
+    pairs = merge_repeats(sort_by_pair(log, len(catalogue)))
+    per_item = np.bincount(pairs.items, minlength=len(catalogue))
     first_s, last_s = int(log.timestamps.min()), int(log.timestamps.max())
     words = np.array([len(text.split()) for text in catalogue.texts])
     texts = Counter(catalogue.texts)
@@ -50,7 +49,7 @@ def describe(dataset: Dataset, config: SplitConfig | None = None) -> dict[str, A
         "first": iso_utc(first_s),
         "last": iso_utc(last_s),
         "days": (last_s - first_s) / 86_400,
-        "items_per_user": _quantiles(np.bincount(users)),
+        "items_per_user": _quantiles(np.bincount(pairs.users)),
         "users_per_item": _quantiles(per_item),
         "text_words": _quantiles(words),
         "items_sharing_a_text": sum(count for count in texts.values() if count > 1),

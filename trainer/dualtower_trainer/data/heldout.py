@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualtower_trainer.data.dataset import Interactions, Strings
-from dualtower_trainer.data.merge import lists_by_user, merge_repeats, pair_codes
+from dualtower_trainer.data.merge import contains, lists_by_user, merge_repeats, pair_codes
 
 __all__ = ["Heldout", "hold_out"]
 
@@ -52,7 +52,7 @@ def hold_out(
     """Histories before `start_s` and targets in [start_s, end_s), with counts of what fell away.
 
     Args:
-        log: the whole log.
+        log: the whole log, sorted by `sort_by_pair`.
         start_s: begin of the segment, seconds UTC.
         end_s: its end, exclusive.
         cold: bool [items], in no history; their purchases are the cold targets.
@@ -63,7 +63,7 @@ def hold_out(
     history = merge_repeats(log.where((log.timestamps < start_s) & ~cold[log.items]))
     inside = log.where((log.timestamps >= start_s) & (log.timestamps < end_s))
     pairs = merge_repeats(inside, last=False)
-    known = np.isin(pair_codes(pairs, len(cold)), pair_codes(history, len(cold)))
+    known = contains(pair_codes(history, len(cold)), pair_codes(pairs, len(cold)))
     is_cold, is_warm, is_blocked = cold[pairs.items], warm[pairs.items], blocked[pairs.items]
     warm_pairs = pairs.where(is_warm & ~known & ~is_blocked)
     cold_pairs = pairs.where(is_cold & ~is_blocked)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dualtower_trainer.data.dataset import Dataset
 from dualtower_trainer.data.heldout import Heldout
+from dualtower_trainer.data.merge import contains, pair_codes
 from dualtower_trainer.data.splitting import Split, cold_fraction
 
 __all__ = ["Check", "check_leakage"]
@@ -33,13 +34,13 @@ def check_leakage(dataset: Dataset, parts: Split) -> list[Check]:
     validation_s, test_s = parts.config.boundaries_s(first_s, last_s)
     salt, share = parts.config.cold_salt, parts.config.cold_share
     cold = np.array([cold_fraction(item, salt) < share for item in items], bool)
-    codes = log.users.astype(np.int64) * len(items) + log.items
+    codes = pair_codes(log, len(items))
 
     def pairs_between(start_s: int, end_s: int) -> npt.NDArray[np.int64]:
-        return np.unique(codes[(log.timestamps >= start_s) & (log.timestamps < end_s)])
+        return codes[(log.timestamps >= start_s) & (log.timestamps < end_s)]
 
-    train = parts.train.users.astype(np.int64) * len(items) + parts.train.items
-    in_train = np.isin(np.arange(len(items)), parts.train.items)
+    train = pair_codes(parts.train, len(items))
+    in_train = np.bincount(parts.train.items, minlength=len(items)) > 0
     before = pairs_between(first_s, validation_s)
     checks = [
         Check("train ends before validation", int((parts.train.timestamps >= validation_s).sum())),
@@ -57,7 +58,7 @@ def check_leakage(dataset: Dataset, parts: Split) -> list[Check]:
         checks += [
             Check(f"{name}: histories lie before the segment", _outside(history, visible)),
             Check(f"{name}: targets lie in the segment", _outside(targets, future)),
-            Check(f"{name}: no target in its history", int(np.isin(targets, history).sum())),
+            Check(f"{name}: no target in its history", int(contains(history, targets).sum())),
             Check(f"{name}: no cold item in a history", int(cold[history % len(items)].sum())),
             Check(f"{name}: warm targets are in train", int((~in_train[warm % len(items)]).sum())),
         ]
@@ -75,4 +76,4 @@ def _pairs(
 
 
 def _outside(pairs: npt.NDArray[np.int64], allowed: npt.NDArray[np.int64]) -> int:
-    return int((~np.isin(pairs, allowed)).sum())
+    return int((~contains(allowed, pairs)).sum())

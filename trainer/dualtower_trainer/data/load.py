@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from dualtower.errors import DataError
 from dualtower_trainer.data.canonical import INTERACTIONS, ITEMS
 from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions, Strings
+from dualtower_trainer.data.timestamps import END_S
 
 __all__ = ["load_dataset"]
 
@@ -27,7 +28,7 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
 
     Raises:
         DataError: a file or a column is missing, unreadable or of another type; an id is empty or
-            an item id occurs twice; a weight is not above 0; or nothing is left.
+            an item id occurs twice; a time is no time; a weight is not above 0; or nothing is left.
 
     Example:
         dataset = load_dataset("data")
@@ -49,11 +50,17 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
             f" items; {_IMPORT}"
         )
     log, rows = log.filter(known), rows.filter(known)
+    times_s = log["timestamp"].to_numpy()
+    if times_s.min() < 0 or times_s.max() >= END_S:
+        raise DataError(
+            f"{path / INTERACTIONS}: timestamps run from {times_s.min()} to {times_s.max()}; they "
+            f"must be seconds UTC between 1970 and 2100; {_IMPORT}"
+        )
     users, user_ids = _codes(log["user_id"])
     interactions = Interactions(
         users=users,
         items=rows.to_numpy().astype(np.int32),
-        timestamps=log["timestamp"].to_numpy(),
+        timestamps=times_s,
         weights=_weights(log, path / INTERACTIONS),
         user_ids=user_ids,
     )

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from dualtower.errors import DataError
 from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions
 from dualtower_trainer.data.heldout import Heldout, hold_out
-from dualtower_trainer.data.merge import merge_repeats
+from dualtower_trainer.data.merge import merge_repeats, sort_by_pair
 from dualtower_trainer.data.split_config import SplitConfig
 from dualtower_trainer.data.timestamps import iso_utc
 
@@ -58,7 +58,8 @@ def split(dataset: Dataset, config: SplitConfig | None = None) -> Split:
         DataError: the log is too short for the boundaries, or nothing is left to train on.
     """
     config = config or SplitConfig()
-    catalogue, log = dataset.catalogue, dataset.interactions
+    catalogue = dataset.catalogue
+    log = sort_by_pair(dataset.interactions, len(catalogue))
     first_s, last_s = int(log.timestamps.min()), int(log.timestamps.max())
     validation_s, test_s = config.boundaries_s(first_s, last_s)
     cold = np.array(
