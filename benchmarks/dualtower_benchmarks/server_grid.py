@@ -131,16 +131,20 @@ def _measure_batch(
             say(f"  {model} batch {batch_rows}: no closed-loop request succeeded, no open loop")
             return
         offered_qps = capacity_qps * config.open_load_share
-        schedule_ns = arrivals.poisson(
-            offered_qps, config.warmup_s + config.open_s, seed=config.seed
-        )
-        run = run_open_loop(
-            clients[0],
-            schedule_ns,
-            max_in_flight=config.max_in_flight,
-            warmup_s=config.warmup_s,
-        )
-        yield points.open(subject, run, offered_qps=offered_qps)
+        for attempt in range(config.open_attempts):
+            schedule_ns = arrivals.poisson(
+                offered_qps, config.warmup_s + config.open_s, seed=config.seed + attempt
+            )
+            run = run_open_loop(
+                clients[0],
+                schedule_ns,
+                max_in_flight=config.max_in_flight,
+                warmup_s=config.warmup_s,
+            )
+            row = points.open(subject, run, offered_qps=offered_qps)
+            if row["void"] is None:
+                break
+        yield row
 
 
 def _describe(server: Server, bundle: Bundle) -> Mapping[str, Description]:

@@ -32,6 +32,7 @@ class BenchConfig:
         warmup_s: time at the head of every point that is not measured.
         open_s: measured time of an open-loop point.
         open_load_share: its offered rate, as a share of the best closed-loop rate of that batch.
+        open_attempts: how often a void open-loop point is measured; the void ones are kept.
         max_in_flight: requests an open loop keeps waiting for; more are skipped and counted.
         deadline_s: after which a request counts as DEADLINE_EXCEEDED.
         lag_floor_ms, lag_share: an open-loop point is void when the generator's own p99 lag exceeds
@@ -52,6 +53,7 @@ class BenchConfig:
     warmup_s: float = 0.3
     open_s: float = 2.0
     open_load_share: float = 0.5
+    open_attempts: int = 2
     max_in_flight: int = 256
     deadline_s: float = 10.0
     lag_floor_ms: float = 1.0
@@ -67,7 +69,7 @@ class BenchConfig:
             values = getattr(self, name)
             if not values or min(values) < 1 or len(set(values)) != len(values):
                 raise ValueError(f"{name} takes different positive integers, got {list(values)}")
-        for name in ("history_texts", "max_in_flight"):
+        for name in ("history_texts", "max_in_flight", "open_attempts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("point_s", "open_s", "deadline_s", "edge_s", "in_process_s"):
