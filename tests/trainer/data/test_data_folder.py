@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -200,3 +201,45 @@ def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
         new_folder(tmp_path / "file" / "data", overwrite=False),
     ):
         raise AssertionError("not reached")
+
+
+def test_a_full_disk_keeps_the_old_data(tmp_path: Path) -> None:
+    """A real file system of one megabyte, in a mount namespace of its own."""
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from dualtower.errors import UnavailableError\n"
+        "from dualtower_trainer.data import import_files\n"
+        "log, items, disk = map(Path, sys.argv[1:])\n"
+        "few = disk / 'few.csv'\n"
+        "few.write_text('user_id,item_id\\nu,1\\n')\n"
+        "import_files(few, items, disk / 'data')\n"
+        "try:\n"
+        "    import_files(log, items, disk / 'data', overwrite=True)\n"
+        "except UnavailableError as error:\n"
+        "    print(error)\n"
+        "print(sorted(path.name for path in disk.iterdir()))\n"
+        "print(sorted(path.name for path in (disk / 'data').iterdir()))\n"
+    )
+    disk, log, items = tmp_path / "disk", tmp_path / "log.csv", tmp_path / "items.csv"
+    disk.mkdir()
+    items.write_text("item_id,text\n1,one\n2,two\n")
+    rows = (f"user {n * 7919 % 1_000_003},{n % 2 + 1}\n" for n in range(200_000))
+    log.write_text("user_id,item_id\n" + "".join(rows))
+    if shutil.which("unshare") is None:
+        pytest.skip("no mount namespace here")
+    mount = 'mount -t tmpfs -o size=1m none "$1" && exec "$2" -c "$3" "$4" "$5" "$1"'
+    command = ["unshare", "-rm", "sh", "-c", mount, "sh"]
+    done = subprocess.run(
+        [*command, str(disk), sys.executable, code, str(log), str(items)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("no mount namespace here")
+    assert done.returncode == 0, done.stderr
+    message, on_disk, in_data = done.stdout.splitlines()
+    assert "no space left" in message
+    assert on_disk == "['data', 'few.csv']"
+    assert in_data == "['import_report.json', 'interactions.parquet', 'items.parquet']"
