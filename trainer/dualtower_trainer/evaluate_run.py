@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dualtower.bundle import sha256_of
 from dualtower.errors import DataError
 from dualtower.files import write_text
 from dualtower.progress import say, step
@@ -21,7 +20,7 @@ from dualtower_trainer.baselines import (
     interaction_matrix,
 )
 from dualtower_trainer.checkpoint import Trained, load_trained
-from dualtower_trainer.data import Split, load_dataset, split
+from dualtower_trainer.data import Split, data_hashes, load_dataset, split
 from dualtower_trainer.evaluate import evaluate_methods
 
 __all__ = ["BASELINES", "EvaluateConfig", "evaluate_run"]
@@ -78,7 +77,7 @@ def evaluate_run(run: Path, config: EvaluateConfig, data: Path | None = None) ->
     folder = data or trained.data_path
     request = {
         "weights_sha256": trained.weights_sha256,
-        "interactions_sha256": sha256_of(folder / "interactions.parquet"),
+        "data": data_hashes(folder),
         "evaluate": json.loads(json.dumps(asdict(config))),
     }
     path = run / "evaluation.json"

@@ -122,7 +122,7 @@ class Learner:
 
     def _make_optimizer(self) -> keras.optimizers.Optimizer:
         train = self.train
-        warmup = min(train.warmup_steps, max(train.steps // 4, 1))
+        warmup = max(1, min(train.warmup_steps, train.steps // 4))
         self._schedule = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=train.learning_rate / warmup,
             decay_steps=max(train.steps - warmup, 1),

@@ -73,7 +73,7 @@ class BatchSampler:
         self._negatives = uniform_negatives
         self._short = short_history_share
         self._pool = np.unique(np.concatenate(self._logs)).astype(np.int32)
-        self._rate = self._target_rate()
+        self._log_expected = np.log(np.maximum(self._expected_draws(), 1e-9)).astype(np.float32)
 
     @property
     def users(self) -> int:
@@ -113,7 +113,6 @@ class BatchSampler:
         negatives = rng.choice(self._pool, self._negatives)
         candidates = np.concatenate([targets.ravel(), negatives])
         padding = np.concatenate([target_mask.ravel() == 0, np.zeros(len(negatives), bool)])
-        expected = target_mask.sum() * self._rate + self._negatives / len(self._pool)
         rows, places = np.unique(np.concatenate([history.ravel(), candidates]), return_inverse=True)
         places = places.astype(np.int32)
         return Batch(
@@ -124,21 +123,21 @@ class BatchSampler:
             target_mask=target_mask,
             candidates=places[history.size :],
             accidental=taken[:, candidates] | padding,
-            log_expected_count=np.log(np.maximum(expected[candidates], 1e-9)).astype(np.float32),
+            log_expected_count=self._log_expected[candidates],
         )
 
     def _hidden(self, length: int) -> int:
         return min(self._targets, max(1, length // 4))
 
-    def _target_rate(self) -> np.ndarray:
-        """Chance [items] that a target of a batch, drawn at random, is this item.
+    def _expected_draws(self) -> np.ndarray:
+        """How often a batch holds each item as a candidate, in expectation; float64 [items].
 
-        A user is drawn uniformly and shows `hidden` of their items, each with equal chance.
+        A log is in the batch with chance users_per_step / users, and shows `hidden` of its items,
+        each with equal chance; uniform negatives come on top.
         """
-        weight = np.zeros(self._n_items)
-        total = 0
+        expected = np.zeros(self._n_items)
         for log in self._logs:
-            hidden = self._hidden(len(log))
-            weight[log] += hidden / len(log)
-            total += hidden
-        return weight / total
+            expected[log] += self._hidden(len(log)) / len(log)
+        expected *= self._users / len(self._logs)
+        expected[self._pool] += self._negatives / len(self._pool)
+        return expected

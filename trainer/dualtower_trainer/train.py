@@ -25,13 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from dualtower.bundle import sha256_of
 from dualtower.config import to_toml
 from dualtower.errors import DataError, DualtowerError, UsageError
 from dualtower.files import atomic_file, exclusive_lock, remove_stale, write_text
 from dualtower.progress import bar, say
 from dualtower_trainer.checkpoint import embed_histories, load_trained, save_trained
-from dualtower_trainer.data import Split, SplitConfig, load_dataset, split
+from dualtower_trainer.data import Split, SplitConfig, data_hashes, load_dataset, split
 from dualtower_trainer.encoder import Encoder, EncoderConfig
 from dualtower_trainer.encoder_source import resolve_encoder
 from dualtower_trainer.learner import Learner
@@ -243,10 +242,9 @@ def _encodings(path: Path, encoder: Encoder, texts: list[str]) -> np.ndarray:
 
 
 def _request(data: Path, encoder: Encoder, config: RunConfig) -> dict[str, Any]:
-    files = {name: sha256_of(data / name) for name in ("interactions.parquet", "items.parquet")}
     sections = {name: asdict(section) for name, section in config.sections().items()}
     sections["encoder"]["sha256"] = encoder.sha256
-    return {"data": files, **sections}
+    return {"data": data_hashes(data), **sections}
 
 
 def _same_request(run: Path, request: dict[str, Any], overwrite: bool) -> bool:

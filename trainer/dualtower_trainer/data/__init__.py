@@ -4,6 +4,7 @@ from dualtower_trainer.data.complete_journey import CompleteJourneyOptions, impo
 from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions
 from dualtower_trainer.data.description import describe
 from dualtower_trainer.data.file_import import FileOptions, import_files
+from dualtower_trainer.data.hashes import data_hashes
 from dualtower_trainer.data.heldout import Heldout
 from dualtower_trainer.data.leakage import Check, check_leakage
 from dualtower_trainer.data.load import load_dataset
@@ -21,6 +22,7 @@ __all__ = [
     "Split",
     "SplitConfig",
     "check_leakage",
+    "data_hashes",
     "describe",
     "import_complete_journey",
     "import_files",

@@ -1,0 +1,129 @@
+"""A shop with three kinds of customers and three kinds of goods, and a small random BERT folder."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+
+import json
+from pathlib import Path
+
+import dualtower_trainer  # noqa: F401  sets TensorFlow's environment
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import save_file
+
+DAY_S = 86_400
+KINDS = (("tea", "green", "black"), ("bread", "rye", "wheat"), ("wine", "red", "white"))
+ITEMS_PER_KIND = 30
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in which a customer's kind decides nine purchases of ten."""
+    random = np.random.default_rng(3)
+    folder = tmp_path_factory.mktemp("shop") / "data"
+    folder.mkdir()
+    texts = [
+        f"{KINDS[kind][1 + number % 2]} {KINDS[kind][0]} {number}"
+        for kind in range(3)
+        for number in range(ITEMS_PER_KIND)
+    ]
+    item_ids = [f"i{row:03d}" for row in range(len(texts))]
+    users, items, seconds = [], [], []
+    for user in range(150):
+        for _ in range(25):
+            kind = user % 3 if random.random() < 0.9 else random.integers(3)
+            number = int(ITEMS_PER_KIND * random.random() ** 2)
+            users.append(f"u{user:03d}")
+            items.append(item_ids[kind * ITEMS_PER_KIND + number])
+            seconds.append(1_700_000_000 + int(random.integers(200 * DAY_S)))
+    pq.write_table(
+        pa.table(
+            {
+                "user_id": users,
+                "item_id": items,
+                "timestamp": pa.array(seconds, pa.int64()),
+                "weight": pa.array(np.ones(len(users), np.float32)),
+            }
+        ),
+        folder / "interactions.parquet",
+    )
+    pq.write_table(
+        pa.table({"item_id": item_ids, "text": texts, "blocked": [False] * len(texts)}),
+        folder / "items.parquet",
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One layer of 16 units with random weights; its vocabulary spells the shop's texts."""
+    from dualtower_trainer.bert_config import BertConfig
+    from dualtower_trainer.bert_weights import expected_shapes
+
+    words = sorted({word for kind in KINDS for word in kind})
+    digits = [*"0123456789", *(f"##{digit}" for digit in range(10))]
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *digits]
+    config = BertConfig(
+        vocab_size=len(vocab),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=16,
+    )
+    random = np.random.default_rng(5)
+    tensors = {
+        name: random.normal(1.0 if name.endswith("LayerNorm.weight") else 0.0, 0.3, shape).astype(
+            np.float32
+        )
+        for name, shape in expected_shapes(config).items()
+    }
+    folder = tmp_path_factory.mktemp("bert")
+    (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
+    (folder / "vocab.txt").write_text("\n".join(vocab) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+SETTINGS = (
+    "encoder.max_tokens=8",
+    "model.dim=16",
+    "model.history_items=12",
+    "model.hidden_units=16",
+    "split.validation_days=30",
+    "split.test_days=30",
+    "train.steps=120",
+    "train.evaluate_every=20",
+    "train.patience=20",
+    "train.users_per_step=32",
+    "train.targets_per_user=4",
+    "train.uniform_negatives=64",
+    "train.warmup_steps=10",
+    "train.learning_rate=0.01",
+)
+
+
+@pytest.fixture(scope="session")
+def settings(bert_folder: Path) -> tuple[str, ...]:
+    """Overrides for a training of a second or two."""
+    return (f"encoder.name={bert_folder}", *SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def trained_run(
+    shop: Path, settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished RUN folder; read it only."""
+    from dualtower_trainer.cli import load_run_config
+    from dualtower_trainer.train import train
+
+    run = tmp_path_factory.mktemp("trained") / "run"
+    train(shop, run, load_run_config(None, settings))
+    return run
