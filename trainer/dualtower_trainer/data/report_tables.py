@@ -1,66 +1,22 @@
-"""Reports as text: tables of rich on a terminal, aligned lines elsewhere."""
+"""The reports of an import and of a description as tables."""
 
 from __future__ import annotations
 
-import itertools
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-import click
+from dualtower.tables import Table
 
-__all__ = ["Table", "description_tables", "import_tables", "show"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title and rows of cells; the first cell is a label, the others are right-aligned."""
-
-    title: str
-    rows: Sequence[Sequence[str]]
-
-
-def show(tables: Sequence[Table]) -> None:
-    """Writes the tables to stdout."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table as RichTable
-        from rich.text import Text
-
-        console = Console()
-        for table in tables:
-            shown = RichTable(
-                title=Text(table.title, "bold"), title_justify="left", show_header=False
-            )
-            for place in range(max(map(len, table.rows), default=0)):
-                shown.add_column(justify="right" if place else "left")
-            for row in table.rows:
-                shown.add_row(*map(Text, row))
-            console.print(shown)
-        return
-    for table in tables:
-        click.echo("\n".join([table.title, *map("  {}".format, _aligned(table.rows)), ""]))
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Cells in columns of equal width, the first to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in itertools.zip_longest(*rows, fillvalue="")]
-    return [
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=False))
-        ).rstrip()
-        for row in rows
-    ]
+__all__ = ["counts_table", "description_tables", "import_tables"]
 
 
 def import_tables(report: Mapping[str, Any]) -> list[Table]:
     """The report of an import, of whichever source."""
-    tables = [_counts("Data", {name: report[name] for name in ("interactions", "users", "items")})]
+    totals = ("interactions", "users", "items", "first", "last")
+    tables = [counts_table("Data", {name: report[name] for name in totals})]
     for part in ("transactions", "products", "interactions_file", "items_file"):
         if part in report:
-            tables.append(_counts(part.replace("_", " ").capitalize(), report[part]))
+            tables.append(counts_table(part.replace("_", " ").capitalize(), report[part]))
     return tables
 
 
@@ -98,7 +54,7 @@ def description_tables(facts: Mapping[str, Any]) -> list[Table]:
         tables.append(Table(f"Largest of {categories['distinct']:,} categories, items", largest))
     if facts["split"] is None:
         return [*tables, Table("Split", [("not possible", facts["split_problem"])])]
-    tables.append(_counts("Split", facts["split"]))
+    tables.append(counts_table("Split", facts["split"]))
     promises = [
         (check["promise"], "holds" if check["passed"] else f"BROKEN {check['violations']:,} times")
         for check in facts["leakage"]
@@ -106,7 +62,7 @@ def description_tables(facts: Mapping[str, Any]) -> list[Table]:
     return [*tables, Table("Leakage", promises)]
 
 
-def _counts(title: str, counts: Mapping[str, Any]) -> Table:
+def counts_table(title: str, counts: Mapping[str, Any]) -> Table:
     """Counts, nested ones indented below their name."""
     rows: list[tuple[str, str]] = []
     for name, value in counts.items():
@@ -114,7 +70,7 @@ def _counts(title: str, counts: Mapping[str, Any]) -> Table:
             rows.append(_row(name, value))
         elif value:
             rows.append((name.replace("_", " "), ""))
-            rows += [("  " + label, shown) for label, shown in _counts("", value).rows]
+            rows += [("  " + label, shown) for label, shown in counts_table("", value).rows]
     return Table(title, rows)
 
 
