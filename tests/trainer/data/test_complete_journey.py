@@ -83,7 +83,7 @@ def test_what_is_kept_merged_and_dropped() -> None:
             (1, 7, NOON, 1),
             (1, 5, NOON, 1),  # another product that reads the same, in the same second
             (1, 7, late, 3),  # later: a row of its own
-            (2, 9, NOON, 450),  # grams: one scan all the same
+            (2, 9, NOON, 45),  # one line of a receipt all the same
             (2, 10, NOON, 1),
             (2, 11, NOON, 1),
             (2, 12, NOON, 1),
@@ -128,6 +128,7 @@ def test_what_is_kept_merged_and_dropped() -> None:
         "items": 3,
     }
     assert (report["interactions"], report["users"], report["items"]) == (4, 2, 3)
+    assert (report["first"], report["last"]) == ("2017-01-01T12:00:00Z", "2017-06-01T00:00:00Z")
 
 
 def test_min_users_counts_households_not_scans() -> None:
