@@ -3,8 +3,8 @@
 The other half is `tokenizer_graph`, which does the same inside a SavedModel. Both agree on every
 input because both are pinned to these rules:
 
-- Bytes are read as UTF-8; what is not valid becomes U+FFFD, which is dropped like NUL and control
-  characters. Text that normalises to nothing is [CLS] [SEP].
+- Bytes are read as UTF-8; what is not valid becomes U+FFFD, which is dropped like NUL, control
+  characters and those of `unicode_gap`. Text that normalises to nothing is [CLS] [SEP].
 - A word longer than MAX_WORD_BYTES in UTF-8, after normalisation, is one [UNK].
 - Special tokens have no power in user text: "[SEP]" is read as "[", "sep", "]". (Hugging Face's
   default reads it as the separator, which lets a title cut itself in two.)
@@ -12,6 +12,7 @@ input because both are pinned to these rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers
 
 from dualtower.errors import UsageError
+from dualtower_trainer.unicode_gap import GAP_PATTERN
 
 __all__ = ["CLS", "MAX_WORD_BYTES", "PAD", "SEP", "UNK", "Tokenizer", "read_vocab"]
 
@@ -27,6 +29,8 @@ PAD, UNK, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 
 # FastBertTokenizer's default, kept so that both sides draw the line at the same byte
 MAX_WORD_BYTES = 100
+
+_GAP = re.compile(GAP_PATTERN)
 
 
 def read_vocab(path: Path) -> list[str]:
@@ -127,10 +131,12 @@ class Tokenizer:
 
 
 def _decode(text: str | bytes) -> str:
-    if isinstance(text, bytes):
-        return text.decode("utf-8", errors="replace")
-    # a lone surrogate has no UTF-8 form: it is invalid, like a broken byte
-    return text.encode("utf-8", errors="surrogatepass").decode("utf-8", errors="replace")
+    if isinstance(text, str):
+        if text.isascii():
+            return text
+        # a lone surrogate has no UTF-8 form: it is invalid, like a broken byte
+        text = text.encode("utf-8", errors="surrogatepass")
+    return _GAP.sub("", text.decode("utf-8", errors="replace"))
 
 
 def _may_hold_long_word(text: str) -> bool:

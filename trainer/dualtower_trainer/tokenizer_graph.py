@@ -14,6 +14,7 @@ import tensorflow_text as tf_text
 
 from dualtower.errors import UsageError
 from dualtower_trainer.tokenizer import CLS, MAX_WORD_BYTES, PAD, SEP, UNK
+from dualtower_trainer.unicode_gap import GAP_PATTERN
 
 __all__ = ["GraphTokenizer", "graph_tokenizer", "normalise"]
 
@@ -22,10 +23,11 @@ _DROPPED = r"[\x00\x{FFFD}\p{Cc}\p{Cf}\p{Co}]"
 
 
 def normalise(texts: tf.Tensor, *, lowercase: bool = True) -> tf.Tensor:
-    """What Hugging Face's BertNormalizer does to a text, for strings of any shape and any bytes."""
+    """What Hugging Face's BertNormalizer does to strings of any shape and any bytes."""
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
     texts = tf.strings.regex_replace(texts, _SPACES, " ")
     texts = tf.strings.regex_replace(texts, _DROPPED, "")
+    texts = tf.strings.regex_replace(texts, GAP_PATTERN, "")
     if not lowercase:
         return texts
     texts = tf_text.normalize_utf8(texts, "NFD")
