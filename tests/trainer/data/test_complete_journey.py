@@ -184,7 +184,8 @@ def test_an_existing_folder_is_refused_before_anything_is_fetched(tmp_path: Path
 
 @pytest.mark.network
 def test_the_real_log(tmp_path: Path) -> None:
-    report = import_complete_journey(tmp_path / "out", CompleteJourneyOptions(max_users=300))
+    options = CompleteJourneyOptions(max_users=300)
+    report = import_complete_journey(tmp_path / "out", options, cache=tmp_path / "cache")
     assert report["transactions"]["read"] == 1_469_307
     assert 290 <= report["users"] <= 300
     assert 2_000 <= report["items"] <= 2_400
