@@ -22,7 +22,7 @@ from dualtower_serving.launch import READY_TIMEOUT_S, RunningServer, prepare, st
 __all__ = ["serve"]
 
 
-@click.command(epilog="Example:  dualtower serve demo/bundle --engine embedded --port 8500")
+@click.command(epilog="\b\nExample:\n  dualtower serve demo/bundle --engine embedded --port 8500")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--engine",
@@ -121,6 +121,7 @@ def _dry_run(
             flags=flags,
             runtime=Path(runtime),
         )
+        say(f"# {plan.engine} would read this models.config:\n{bundle.models_config()}")
     facts = {"engine": plan.engine, "port": port, "command": plan.command,
              "environment": dict(plan.environment)}  # fmt: skip
     click.echo(json.dumps(facts, indent=2) if as_json else shlex.join(plan.command))

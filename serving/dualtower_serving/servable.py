@@ -107,6 +107,7 @@ def load(path: str, settings: SessionSettings) -> Servable:
         intra_op_parallelism_threads=settings.intra_op_threads,
         inter_op_parallelism_threads=settings.inter_op_threads,
     )
+    config.gpu_options.allow_growth = True  # a GPU is shared with whoever runs beside us
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=config)
     try:

@@ -1,15 +1,8 @@
-"""The life of the models that a server holds: found on disk, loaded, leased to calls, unloaded.
+"""The models that a server holds: found on disk, loaded, leased to calls, unloaded.
 
-    START ──► LOADING ──► AVAILABLE ──► UNLOADING ──► END
-                │  ▲
-          fails │  │ after a pause, up to `retries` times
-                ▼  │
-              (waits) ──► END with an error
-
-One thread looks at the base paths and decides; loads run in threads of their own, so that a slow or
-a failing one holds up no other model. A version is unloaded only when a wanted one is AVAILABLE (or
-none is wanted any more), and only when no call holds it. A version that failed for good is tried
-again only after it left the wanted ones. Nothing here knows TensorFlow: `load` is given.
+One thread looks at the base paths and decides by the rules of `model_versions`; loads run in
+threads of their own, so that a slow or a failing one holds up no other model. Nothing here knows
+TensorFlow: `load` is given.
 """
 
 from __future__ import annotations
@@ -17,21 +10,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
-from dualtower_clients.proto import management_pb2
-
 from dualtower_serving.model_config import ModelSettings
+from dualtower_serving.model_versions import Model, State, Version, VersionState
 from dualtower_serving.status import Code, StatusError
 from dualtower_serving.versions import choose, on_disk
 
-__all__ = ["Lease", "LoadRules", "ServedModels", "VersionState"]
+__all__ = ["Lease", "LoadRules", "ServedModels"]
 
-_STATE = management_pb2.ModelVersionStatus
 _WAIT_S = 0.5  # how often a waiting caller looks whether it still has to wait
 _REMIND_S = 10.0
 
@@ -63,49 +54,12 @@ class LoadRules:
     threads: int = 4
 
 
-@dataclass(frozen=True)
-class VersionState:
-    """What GetModelStatus says of one version."""
-
-    version: int
-    state: int  # of ModelVersionStatus.State
-    code: int = Code.OK
-    message: str = ""
-
-
-@dataclass
-class _Version(Generic[S]):
-    number: int
-    path: str
-    state: int = _STATE.START
-    error: StatusError | None = None
-    servable: S | None = None
-    leases: int = 0
-    attempts: int = 0
-    queued: bool = False  # handed to the load threads
-    retry_at_ns: int = 0
-    gave_up: bool = False  # failed for good since it was last wanted
-
-
-@dataclass
-class _Model(Generic[S]):
-    name: str
-    settings: ModelSettings | None = None  # None: no longer configured
-    wanted: dict[int, str] = field(default_factory=dict)
-    scanned: bool = False
-    versions: dict[int, _Version[S]] = field(default_factory=dict)
-    scan_error: str = ""
-
-    def available(self) -> list[_Version[S]]:
-        return [one for one in self.versions.values() if one.state == _STATE.AVAILABLE]
-
-
 class Lease(Generic[S]):
     """A version that stays loaded while the lease is held. A context manager."""
 
     __slots__ = ("_models", "_version", "servable", "version")
 
-    def __init__(self, models: ServedModels[S], version: _Version[S], servable: S) -> None:
+    def __init__(self, models: ServedModels[S], version: Version[S], servable: S) -> None:
         self._models, self._version = models, version
         self.servable = servable
         self.version = version.number
@@ -123,7 +77,7 @@ class Lease(Generic[S]):
 
 
 class ServedModels(Generic[S]):
-    """All models of a server, by name.
+    """All models of a server, by name. Threads may share it.
 
     Args:
         load: makes a version ready to answer, warm-up included; called in a load thread with
@@ -143,7 +97,7 @@ class ServedModels(Generic[S]):
         self._load_version = load
         self._rules = rules or LoadRules()
         self._poll_s = poll_s
-        self._models: dict[str, _Model[S]] = {}
+        self._models: dict[str, Model[S]] = {}
         self._changed = threading.Condition()
         self._pending = False  # something changed since the deciding thread last looked
         self._scan_at_ns: int | None = None
@@ -163,31 +117,27 @@ class ServedModels(Generic[S]):
         self._loads.shutdown(wait=False, cancel_futures=True)
         self._thread.join()
         with self._changed:
-            closing = [
-                one.servable
-                for model in self._models.values()
-                for one in model.versions.values()
-                if one.servable is not None and not one.leases
-            ]
+            versions = [one for model in self._models.values() for one in model.versions.values()]
+            closing = [one.servable for one in versions if not one.leases]
         for servable in closing:
-            servable.close()
+            if servable is not None:
+                servable.close()
 
     def configure(self, settings: Mapping[str, ModelSettings]) -> None:
         """Replaces the whole configuration; models not named are unloaded. Returns at once."""
         with self._changed:
             for name in settings:
-                self._models.setdefault(name, _Model(name))
+                self._models.setdefault(name, Model(name))
             for name, model in self._models.items():
                 new = settings.get(name)
                 if new != model.settings:
-                    model.settings = new
-                    model.scanned = False
-                    if new is None:
-                        model.wanted = {}
+                    model.settings, model.scanned = new, False
+                if new is None:
+                    model.wanted = {}
             self._scan_at_ns = time.monotonic_ns() if self._poll_s >= 0 else None
             self._notify()
 
-    def wait_for(self, names: Iterable[str], *, keep_waiting: Callable[[], bool]) -> list[str]:
+    def wait_for(self, names: Sequence[str], *, keep_waiting: Callable[[], bool]) -> list[str]:
         """Waits until each model has an AVAILABLE version or has failed for good.
 
         Args:
@@ -197,17 +147,17 @@ class ServedModels(Generic[S]):
         Returns:
             What failed, one text for each version.
         """
-        begin = time.monotonic()
-        reminded = begin
+        reminded = time.monotonic()
         with self._changed:
+            models = [self._models[name] for name in names]
             while True:
-                waiting = [name for name in names if not self._settled(name)]
+                waiting = [model for model in models if not model.settled()]
                 if not waiting or not keep_waiting():
-                    return [text for name in names for text in self._failures(name)]
+                    return [text for model in models for text in model.failures()]
                 if time.monotonic() - reminded >= _REMIND_S:
                     reminded = time.monotonic()
-                    for name in waiting:
-                        _log.info("still waiting for %s", self._why_waiting(name))
+                    for model in waiting:
+                        _log.info("still waiting for %s", model.why_waiting())
                 self._changed.wait(_WAIT_S)
 
     def lease(self, name: str, version: int | None = None) -> Lease[S]:
@@ -234,9 +184,19 @@ class ServedModels(Generic[S]):
         with self._changed:
             model = self._models.get(name)
             versions = model.versions if model else {}
-            return [_state_of(versions[number]) for number in sorted(versions, reverse=True)]
+            return [versions[number].as_state() for number in sorted(versions, reverse=True)]
 
-    # -- below: the deciding thread, and what it shares with the load threads
+    def _find(self, name: str, version: int | None) -> Version[S] | None:
+        model = self._models.get(name)
+        return model.available(version) if model else None
+
+    def _release(self, version: Version[S]) -> None:
+        with self._changed:
+            version.leases -= 1
+            if not version.leases and version.state == State.UNLOADING:
+                self._notify()
+
+    # -- the deciding thread
 
     def _decide(self) -> None:
         while True:
@@ -245,13 +205,12 @@ class ServedModels(Generic[S]):
                 if self._stopping:
                     return
                 closing = self._act()
-            for version, servable in closing:
+            for one, servable in closing:
                 servable.close()
-                _log.info("unloaded version %d (%s)", version.number, version.path)
+                _log.info("unloaded version %d from %s", one.number, one.path)
             with self._changed:
-                for version, _ in closing:
-                    version.state = _STATE.END
-                    version.servable = None
+                for one, _ in closing:
+                    one.state, one.servable = State.END, None
                 if closing:
                     self._notify()
                 self._changed.wait_for(lambda: self._pending, self._seconds_until_next())
@@ -277,138 +236,71 @@ class ServedModels(Generic[S]):
                 if model.settings is not asked[name]:
                     continue  # configured anew while we looked
                 if not isinstance(result, OSError):
-                    model.wanted, model.scanned, model.scan_error = result, True, ""
+                    model.wanted, model.scanned, model.scan_problem = result, True, ""
                     continue
                 problem = f"model {name}: {result.filename} cannot be listed ({result.strerror})"
-                if problem != model.scan_error:
+                if problem != model.scan_problem:
                     _log.warning(problem)
-                model.scan_error = problem
+                model.scan_problem = problem
 
-    def _act(self) -> list[tuple[_Version[S], S]]:
-        """Starts loads and unloads; returns what no call holds any more and has to be closed."""
+    def _act(self) -> list[tuple[Version[S], S]]:
+        """Starts loads; returns what no call holds any more and has to be closed."""
+        now_ns = time.monotonic_ns()
         closing = []
         for model in self._models.values():
-            self._want(model)
-            if model.wanted:
-                replaced = any(one.number in model.wanted for one in model.available())
-            else:
-                replaced = model.settings is None or model.scanned
-            for one in model.versions.values():
-                if one.state == _STATE.AVAILABLE and one.number not in model.wanted and replaced:
-                    one.state = _STATE.UNLOADING
-                if one.state == _STATE.UNLOADING and not one.leases and one.servable is not None:
-                    closing.append((one, one.servable))
-        return closing
-
-    def _want(self, model: _Model[S]) -> None:
-        now_ns = time.monotonic_ns()
-        for number, path in sorted(model.wanted.items(), reverse=True):
-            one = model.versions.get(number)
-            if one is None or (one.state == _STATE.END and not one.gave_up):
-                one = model.versions[number] = _Version(number, path)
-            waits = one.state in (_STATE.START, _STATE.LOADING) and not one.queued
-            if waits and now_ns >= one.retry_at_ns:
+            for one in model.to_load(now_ns):
                 one.queued = True
                 self._loads.submit(self._load, model, one)
-        for one in model.versions.values():
-            if one.number in model.wanted:
-                continue
-            one.gave_up = False
-            if one.state in (_STATE.START, _STATE.LOADING) and not one.queued:
-                one.state = _STATE.END
+            model.drop_unwanted()
+            closing += [(one, one.servable) for one in model.to_close() if one.servable]
+        return closing
 
-    def _load(self, model: _Model[S], one: _Version[S]) -> None:
+    def _seconds_until_next(self) -> float | None:
+        """Until the next look at the disk or the next attempt; None: until something changes."""
+        times = [self._scan_at_ns] if self._scan_at_ns is not None else []
+        times += [
+            one.retry_at_ns
+            for model in self._models.values()
+            for one in model.versions.values()
+            if one.waits_to_load
+        ]
+        return max(0.0, (min(times) - time.monotonic_ns()) / 1e9) if times else None
+
+    # -- the load threads
+
+    def _load(self, model: Model[S], one: Version[S]) -> None:
         with self._changed:
             if self._stopping or one.number not in model.wanted:
                 one.queued = False
                 self._notify()
                 return
-            one.state = _STATE.LOADING
+            one.state = State.LOADING
             one.attempts += 1
-        _log.info("loading version %d of model %s from %s", one.number, model.name, one.path)
+        _log.info("model %s: loading version %d from %s", model.name, one.number, one.path)
         servable, error, begin = None, None, time.monotonic()
         try:
             servable = self._load_version(model.name, one.number, one.path)
         except StatusError as failure:
             error = failure
         except Exception as failure:  # a load thread must never end without a state
-            _log.exception("version %d of model %s: unexpected", one.number, model.name)
+            _log.exception("model %s: version %d: unexpected", model.name, one.number)
             error = StatusError(Code.INTERNAL, f"{type(failure).__name__}: {failure}")
         took_s = time.monotonic() - begin
         with self._changed:
             one.queued = False
             if error is None:
-                one.servable, one.state = servable, _STATE.AVAILABLE
-                _log.info("version %d of model %s is AVAILABLE after %.2f s", one.number,
-                          model.name, took_s)  # fmt: skip
+                one.servable, one.state = servable, State.AVAILABLE
+                outcome = f"AVAILABLE after {took_s:.2f} s"
             elif one.attempts <= self._rules.retries:
                 one.retry_at_ns = time.monotonic_ns() + int(self._rules.retry_pause_s * 1e9)
-                _log.error("version %d of model %s failed, tried again in %g s: %s", one.number,
-                           model.name, self._rules.retry_pause_s, error)  # fmt: skip
+                outcome = f"failed, next attempt in {self._rules.retry_pause_s:g} s: {error}"
             else:
-                one.state, one.error, one.gave_up = _STATE.END, error, True
-                _log.error("version %d of model %s failed: %s", one.number, model.name, error)
+                one.state, one.error, one.gave_up = State.END, error, True
+                outcome = f"failed: {error}"
             self._notify()
-
-    def _release(self, version: _Version[S]) -> None:
-        with self._changed:
-            version.leases -= 1
-            if not version.leases and version.state == _STATE.UNLOADING:
-                self._notify()
-
-    def _find(self, name: str, version: int | None) -> _Version[S] | None:
-        model = self._models.get(name)
-        if model is None:
-            return None
-        if version is None:
-            return max(model.available(), key=lambda one: one.number, default=None)
-        one = model.versions.get(version)
-        return one if one is not None and one.state == _STATE.AVAILABLE else None
-
-    def _settled(self, name: str) -> bool:
-        model = self._models.get(name)
-        if model is None or model.settings is None:
-            return True
-        wanted = [model.versions.get(number) for number in model.wanted]
-        if any(one is not None and one.state == _STATE.AVAILABLE for one in wanted):
-            return True
-        return bool(wanted) and model.scanned and all(one and one.gave_up for one in wanted)
-
-    def _failures(self, name: str) -> list[str]:
-        model = self._models.get(name)
-        if model is None or any(one.number in model.wanted for one in model.available()):
-            return []
-        return [
-            f"{{name: {name} version: {number}}} due to error: {one.error}"
-            for number in model.wanted
-            if (one := model.versions.get(number)) is not None and one.gave_up
-        ]
-
-    def _why_waiting(self, name: str) -> str:
-        model = self._models[name]
-        if model.settings is None or model.wanted:
-            return f"model {name}, which is loading"
-        return model.scan_error or f"a first version of model {name} in {model.settings.base_path}"
-
-    def _seconds_until_next(self) -> float | None:
-        """Until the next look at the disk or the next retry; None: until something changes."""
-        times = [self._scan_at_ns] if self._scan_at_ns is not None else []
-        times += [
-            one.retry_at_ns
-            for model in self._models.values()
-            for one in model.versions.values()
-            if one.retry_at_ns and not one.queued and one.state == _STATE.LOADING
-        ]
-        if not times:
-            return None
-        return max(0.0, (min(times) - time.monotonic_ns()) / 1e9)
+        level = logging.ERROR if error else logging.INFO
+        _log.log(level, "model %s: version %d %s", model.name, one.number, outcome)
 
     def _notify(self) -> None:
         self._pending = True
         self._changed.notify_all()
-
-
-def _state_of(one: _Version[S]) -> VersionState:
-    if one.error is None:
-        return VersionState(one.number, one.state)
-    return VersionState(one.number, one.state, one.error.code, one.error.message)
