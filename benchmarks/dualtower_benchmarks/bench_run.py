@@ -44,6 +44,7 @@ def run_bench(
     out: Path,
     parts: Sequence[str] = PARTS,
     address: str | None = None,
+    engine: str = "",
     command: str = "",
 ) -> dict[str, Any]:
     """Measures `parts` of a bundle and writes `out` and its raw data.
@@ -54,6 +55,7 @@ def run_bench(
         out: the JSON file; the raw data lies beside it as `<stem>.samples.parquet`.
         parts: some of PARTS.
         address: a running server of the same bundle; None starts one.
+        engine: what serves at `address`, for the results; "" where that is not known.
         command: the command line, for whoever wants to run it again.
 
     Returns:
@@ -70,7 +72,11 @@ def run_bench(
         with (
             step("server"),
             running_server(
-                bundle, config, address=address, has_gpu=machine["gpu"] != NO_GPU
+                bundle,
+                config,
+                address=address,
+                engine=engine,
+                has_gpu=machine["gpu"] != NO_GPU,
             ) as server,
         ):
             say(f"  {server.engine} at {server.address}")

@@ -28,6 +28,9 @@ from dualtower_benchmarks.workload import Workload, check_answer
 __all__ = ["Server", "measure_server", "running_server"]
 
 
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "unix")
+
+
 @dataclass(frozen=True)
 class Server:
     """A server to measure.
@@ -45,18 +48,21 @@ class Server:
 
 @contextmanager
 def running_server(
-    bundle: Bundle, config: BenchConfig, *, address: str | None, has_gpu: bool
+    bundle: Bundle, config: BenchConfig, *, address: str | None, engine: str, has_gpu: bool
 ) -> Iterator[Server]:
     """The server at `address`, or one started from the bundle and stopped afterwards.
 
     Args:
-        has_gpu: whether this machine has a GPU; then a started server may use it without saying so.
+        engine: what serves at the address; "" where that is not known.
+        has_gpu: whether this machine has a GPU; then a server on it may use it without saying so.
 
     Raises:
-        UnavailableError: no engine can be started, or nobody answers at the address.
+        UnavailableError: no engine can be started.
     """
     if address is not None:
-        yield Server(address, engine="given address", device="unknown", started=False)
+        here = address.rpartition(":")[0] in _LOOPBACK
+        device = "CPU" if here and not has_gpu else "unknown"
+        yield Server(address, engine=engine or "given", device=device, started=False)
         return
     import dualtower_serving
 

@@ -56,7 +56,7 @@ class BenchConfig:
     open_attempts: int = 2
     max_in_flight: int = 256
     deadline_s: float = 10.0
-    lag_floor_ms: float = 1.0
+    lag_floor_ms: float = 2.0
     lag_share: float = 0.1
     confidence: float = 0.95
     engine: str = "auto"
@@ -96,6 +96,7 @@ class BenchConfig:
             point_s=min(self.point_s, _QUICK_POINT_S),
             warmup_s=min(self.warmup_s, _QUICK_WARMUP_S),
             open_s=min(self.open_s, _QUICK_POINT_S),
+            open_attempts=1,
             edge_s=min(self.edge_s, _QUICK_POINT_S / 2),
             in_process_s=min(self.in_process_s, _QUICK_POINT_S),
         )

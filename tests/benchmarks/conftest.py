@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +15,8 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dualtower_benchmarks.bench_run import SCHEMA
 from dualtower_benchmarks.machine import NO_GPU, machine_facts
@@ -21,6 +25,8 @@ from dualtower_benchmarks.points import Points, Subject
 from dualtower_benchmarks.ratios import ratios_of
 from dualtower_benchmarks.samples import Samples
 from dualtower_benchmarks.settings import BenchConfig
+
+from dualtower.bundle import Bundle
 
 
 class EchoServer:
@@ -298,3 +304,43 @@ def _measurements() -> dict[str, Any]:
         "raw_file": "bench.samples.parquet",
         "wall_s": 55.0,
     }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Three tiny SavedModels that a real server serves, two tiny TFLite files, a catalogue."""
+    folder = tmp_path_factory.mktemp("small") / "bundle"
+    here = Path(__file__).parent
+    tokens, history_items, dim = 8, 6, 4  # as in mini_bundle.py
+    for script, arguments in (
+        (here.parent / "serving" / "mini_bundle.py", [folder]),
+        (here / "edge_files.py", [folder / "edge", tokens, history_items, dim]),
+    ):
+        subprocess.run([sys.executable, str(script), *map(str, arguments)], check=True)
+    (folder / "index").mkdir()
+    vectors = np.eye(8, dim, dtype=np.float32)
+    table = pa.table(
+        {
+            "item_id": [f"i{row}" for row in range(8)],
+            "text": [f"item number {row}" for row in range(8)],
+            "blocked": [False] * 7 + [True],
+            "vector": pa.array(vectors.tolist(), pa.list_(pa.float32())),
+        }
+    )
+    pq.write_table(table, folder / "index" / "catalogue.parquet")
+    manifest = json.loads((folder / "bundle.json").read_text())
+    edge = {"history_items": history_items, "item_tokens": tokens, "lowercase": True}
+    variants = [
+        {
+            "tower": path.name.partition(".")[0],
+            "variant": "float32",
+            "file": f"edge/{path.name}",
+            "size_bytes": path.stat().st_size,
+            "verdict": "ship",
+        }
+        for path in sorted((folder / "edge").glob("*.tflite"))
+    ]
+    # the fingerprint that the models carry stays what mini_bundle.py made it
+    manifest |= {"space": manifest["space"] | edge, "variants": variants}
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    return Bundle.open(folder)
