@@ -172,6 +172,11 @@ def _result(bundle: Bundle) -> dict[str, Any]:
     }
 
 
+def bundle_text(bundle: Bundle) -> str:
+    """What a bundle holds, for a terminal."""
+    return _result_text(_result(bundle))
+
+
 def _result_text(result: Mapping[str, Any]) -> str:
     lines = [
         f"bundle       {result['path']}",

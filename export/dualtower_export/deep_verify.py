@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow.parquet as pq
-import tensorflow as tf
-import tensorflow_text  # noqa: F401  the ops of the tokeniser
 from dualtower_trainer.tokenizer import read_vocab
 
 from dualtower.bundle import MODELS, Bundle, Problem
 from dualtower_export.description import ask
 from dualtower_export.edge_files import FACTS, IDS, VECTORS, VOCABULARY, read_edge_facts
+from dualtower_export.serving_session import open_model
 from dualtower_export.space import hash_strings
 
 __all__ = ["verify_deep"]
@@ -37,7 +36,8 @@ def _models(bundle: Bundle) -> Iterator[Problem]:
     for model in MODELS:
         folder = bundle.model_path(model) / str(bundle.version)
         try:
-            said = ask(tf.saved_model.load(str(folder)).signatures)
+            with open_model(folder) as loaded:
+                said = ask(loaded)
         except Exception as error:
             yield Problem(f"serving/{model}", f"does not load: {str(error).splitlines()[0]}")
             continue

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
-import tensorflow as tf
-
-from dualtower_export.contract import DESCRIBE_INPUT
 from dualtower_export.gate import Gate
 from dualtower_export.serving_models import Description
+from dualtower_export.serving_session import ServedModel
 
 __all__ = ["ask", "check_describe"]
 
 
-def ask(signatures: Mapping[str, Any]) -> dict[str, str | int]:
-    """The answer of a loaded model, plain values."""
-    answer = signatures["describe"](**{DESCRIBE_INPUT: tf.constant([""])})
-    values = {name: tensor.numpy()[0] for name, tensor in answer.items()}
+def ask(model: ServedModel) -> dict[str, str | int]:
+    """The answer of a loaded model, plain values; nothing is sent, as a client does it."""
+    values = {name: value[0] for name, value in model("describe").items()}
     return {
         name: value.decode() if isinstance(value, bytes) else int(value)
         for name, value in values.items()
     }
 
 
-def check_describe(signatures: Mapping[str, Any], description: Description) -> Gate:
+def check_describe(model: ServedModel, description: Description) -> Gate:
     """Gate: a loaded model says what it was written with."""
-    said, wanted = ask(signatures), asdict(description)
+    said, wanted = ask(model), asdict(description)
     wrong = [
         f"{key} is {said.get(key)!r}, not {wanted[key]!r}"
         for key in wanted

@@ -14,7 +14,6 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import dualtower_trainer  # noqa: F401  sets the environment of TensorFlow
 import numpy as np
 
 __all__ = ["NO_SPACE", "Job", "embed"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from dualtower_export import contract
 from dualtower_export.gate import Gate
 from dualtower_export.op_list import foreign_ops
-from dualtower_export.saved_model import read_graph_ops, read_signatures
+from dualtower_export.saved_model import Fact, read_graph_ops, read_signatures
 
 __all__ = ["check_ops", "check_signatures"]
 
@@ -40,14 +41,16 @@ def check_ops(model: str, folder: Path) -> Gate:
     return Gate(f"ops/{model}", not foreign, float(len(foreign)), 0.0, detail)
 
 
-def _facts(tensors: Mapping[str, contract.Tensor], dim: int, k_max: int) -> dict[str, tuple]:
+def _facts(tensors: Mapping[str, contract.Tensor], dim: int, k_max: int) -> dict[str, Fact]:
     return {
         name: (tensor.dtype, contract.static_shape(tensor, dim=dim, k_max=k_max))
         for name, tensor in tensors.items()
     }
 
 
-def _differences(wanted: Mapping, found: Mapping, where: str = "") -> Iterator[str]:
+def _differences(
+    wanted: Mapping[str, Any], found: Mapping[str, Any], where: str = ""
+) -> Iterator[str]:
     for name in sorted({*wanted, *found}):
         place = f"{where}{name}"
         if name not in found:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 from dualtower_trainer.tokenizer import Tokenizer
 
 from dualtower_export.config import ExportConfig
 from dualtower_export.fidelity import cosines, largest_error
 from dualtower_export.gate import Gate
 from dualtower_export.reference import Reference
+from dualtower_export.serving_session import ServedModel
 from dualtower_export.warmup import token_rows
 
 __all__ = ["check_item_tower", "check_user_tower", "user_histories"]
@@ -21,44 +20,39 @@ _TOKEN_ITEMS = 3  # items of a history from tokens: each costs two runs of BERT
 
 
 def check_item_tower(
-    signatures: Mapping[str, Any],
+    model: ServedModel,
     reference: Reference,
     tokenizer: Tokenizer,
     texts: list[str],
     config: ExportConfig,
 ) -> Iterator[Gate]:
-    """Parity of both signatures of a loaded item tower on real texts, the empty one among them."""
+    """Parity of both signatures of an item tower on real texts, the empty one among them."""
     texts = [*texts, ""]
     wanted = reference.items(texts)
-    found = signatures["serving_default"](text=tf.constant(texts))["embedding"].numpy()
+    found = model("serving_default", text=np.array(texts, object))
     yield _parity("item_tower.serving_default", wanted, found, config)
     ids, mask = tokenizer(texts)
-    found = signatures["from_tokens"](ids=tf.constant(ids), mask=tf.constant(mask))
-    yield _parity("item_tower.from_tokens", wanted, found["embedding"].numpy(), config)
+    found = model("from_tokens", ids=ids, mask=mask)
+    yield _parity("item_tower.from_tokens", wanted, found, config)
 
 
 def check_user_tower(
-    signatures: Mapping[str, Any],
+    model: ServedModel,
     reference: Reference,
     tokenizer: Tokenizer,
     texts: list[list[str]],
     item_ids: list[list[str]],
     config: ExportConfig,
 ) -> Iterator[Gate]:
-    """Parity of the three signatures of a loaded user tower; see `user_histories`."""
-    found = signatures["serving_default"](history=tf.constant(texts))["embedding"].numpy()
+    """Parity of the three signatures of a user tower; see `user_histories`."""
+    found = model("serving_default", history=np.array(texts, object))
     yield _parity("user_tower.serving_default", reference.users_of_texts(texts), found, config)
-    found = signatures["from_item_ids"](item_ids=tf.constant(item_ids))["embedding"].numpy()
+    found = model("from_item_ids", item_ids=np.array(item_ids, object))
     yield _parity("user_tower.from_item_ids", reference.users_of_item_ids(item_ids), found, config)
     short = [[text for text in history if text][:_TOKEN_ITEMS] for history in texts]
-    inputs = token_rows(short, _TOKEN_ITEMS, tokenizer)
-    found = signatures["from_tokens"](**{name: tf.constant(v) for name, v in inputs.items()})
-    yield _parity(
-        "user_tower.from_tokens",
-        reference.users_of_encoded_texts(short),
-        found["embedding"].numpy(),
-        config,
-    )
+    found = model("from_tokens", **token_rows(short, _TOKEN_ITEMS, tokenizer))
+    wanted = reference.users_of_encoded_texts(short)
+    yield _parity("user_tower.from_tokens", wanted, found, config)
 
 
 def user_histories(
@@ -68,7 +62,8 @@ def user_histories(
 
     Every third has an unknown entry, every second a repeat and a pad in between; the last is empty.
     """
-    text_rows, id_rows = [], []
+    text_rows: list[list[str]] = []
+    id_rows: list[list[str]] = []
     for place, history in enumerate(histories):
         for rows, values in ((text_rows, texts), (id_rows, item_ids)):
             row = [str(value) for value in values[history]]
@@ -84,7 +79,10 @@ def user_histories(
     return text_rows, id_rows
 
 
-def _parity(name: str, wanted: np.ndarray, found: np.ndarray, config: ExportConfig) -> Gate:
+def _parity(
+    name: str, wanted: np.ndarray, answer: dict[str, np.ndarray], config: ExportConfig
+) -> Gate:
+    found = answer["embedding"]
     error = largest_error(wanted, found)
     if not np.isfinite(error):
         shapes = f"{list(found.shape)}, the trainer's {list(wanted.shape)}"

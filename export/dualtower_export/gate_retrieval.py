@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from dualtower_export.gate import Gate
 from dualtower_export.reference import Reference
+from dualtower_export.serving_session import ServedModel
 
 __all__ = ["check_recommender", "list_errors"]
 
@@ -18,7 +17,7 @@ _EXCLUDED = 3  # items of each list that a second call leaves out
 
 
 def check_recommender(
-    signatures: Mapping[str, Any],
+    model: ServedModel,
     reference: Reference,
     item_ids: np.ndarray,
     texts: list[list[str]],
@@ -27,7 +26,7 @@ def check_recommender(
     """Both signatures on held-out histories, without and with excluded items.
 
     Args:
-        signatures: of the loaded recommender.
+        model: the loaded recommender.
         reference: the trainer's towers.
         item_ids: of the catalogue.
         texts: histories as texts, a rectangle with "" pads.
@@ -44,12 +43,11 @@ def check_recommender(
         exclude = [[""] * _EXCLUDED for _ in histories]
         wrong, worst, equal, lists = [], 0.0, 0, 0
         for _ in range(2):
-            answer = signatures[name](
-                **{alias: tf.constant(histories), "exclude": tf.constant(exclude)}
-            )
-            names = [[raw.decode() for raw in row] for row in answer["item_ids"].numpy()]
+            inputs = {alias: histories, "exclude": exclude}
+            answer = model(name, **{k: np.array(v, object) for k, v in inputs.items()})
+            names = [[raw.decode() for raw in row] for row in answer["item_ids"]]
             scores = reference.scores(embeddings, rows, exclude)
-            for found, said, wanted in zip(names, answer["scores"].numpy(), scores, strict=True):
+            for found, said, wanted in zip(names, answer["scores"], scores, strict=True):
                 error, same, complaint = list_errors(found, said, wanted, item_ids)
                 worst, equal, lists = max(worst, error), equal + same, lists + 1
                 wrong += [complaint] if complaint else []

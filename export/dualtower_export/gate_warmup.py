@@ -2,55 +2,60 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 
+from dualtower_export.contract import SIGNATURES
 from dualtower_export.gate import Gate
-from dualtower_export.quiet import quiet_tensorflow
-from dualtower_export.warmup import FILE_NAME, MAX_RECORDS, Request, read_requests
+from dualtower_export.serving_session import ServedModel
+from dualtower_export.warmup import MAX_RECORDS, Request
 
 __all__ = ["check_warmup"]
 
 
-def check_warmup(model: str, folder: Path, batch_sizes: tuple[int, ...]) -> Gate:
-    """Runs every record in a session over the SignatureDefs, not through Python functions.
+def check_warmup(
+    name: str, model: ServedModel, requests: list[Request], batch_sizes: tuple[int, ...]
+) -> Gate:
+    """Runs every record of a warm-up file.
 
-    A failing record would fail the load on the server, so each must run, give finite numbers, and
-    all sizes of a batch must be there for every batched signature.
+    A failing record fails the load on the server, so each must run, give numbers, and all sizes of
+    a batch must be there for every batched signature.
+
+    Args:
+        name: of the model.
+        model: loaded.
+        requests: what `warmup.read_requests` found in its file.
+        batch_sizes: those that the server forms.
     """
-    requests = read_requests(folder / "assets.extra" / FILE_NAME)
-    name = f"warmup/{model}"
+    complaint = ""
     try:
-        with quiet_tensorflow():
-            complaint = _replay(folder, requests)
+        for request in requests:
+            complaint = complaint or _nan_in(
+                request.signature, model(request.signature, **request.inputs)
+            )
     except (tf.errors.OpError, KeyError, ValueError) as error:
         complaint = f"a record fails: {str(error).splitlines()[0]}"
-    sizes: dict[str, set[int]] = {}
+    sizes: dict[str, set[int]] = {key: set() for key in SIGNATURES[name] if key != "describe"}
     for request in requests:
         rows = {len(value) for value in request.inputs.values()}
-        sizes.setdefault(request.signature, set()).update(rows)
-    sizes.pop("describe", None)
+        sizes.get(request.signature, set()).update(rows)
     lacking = [key for key, found in sizes.items() if found != set(batch_sizes)]
-    if not complaint and (lacking or not sizes):
-        complaint = f"not every batch size is covered: {', '.join(lacking) or 'no request'}"
+    if not complaint and lacking:
+        complaint = f"not every batch size is covered: {', '.join(lacking)}"
     if not complaint and len(requests) > MAX_RECORDS:
         complaint = f"{len(requests)} records, the server reads {MAX_RECORDS}"
     detail = f"{len(requests)} records replayed: {', '.join(sorted(sizes))} at {list(batch_sizes)}"
-    return Gate(name, not complaint, float(len(requests)), float(MAX_RECORDS), complaint or detail)
+    return Gate(
+        f"warmup/{name}",
+        not complaint,
+        float(len(requests)),
+        float(MAX_RECORDS),
+        complaint or detail,
+    )
 
 
-def _replay(folder: Path, requests: list[Request]) -> str:
-    """What is wrong with an answer; "" when nothing is."""
-    graph = tf.Graph()
-    with graph.as_default(), tf.compat.v1.Session(graph=graph) as session:
-        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
-        for request in requests:
-            signature = loaded.signature_def[request.signature]
-            feeds = {signature.inputs[key].name: value for key, value in request.inputs.items()}
-            outputs = {key: info.name for key, info in signature.outputs.items()}
-            for key, value in session.run(outputs, feeds).items():
-                if value.dtype == np.float32 and np.isnan(value).any():
-                    return f"{request.signature} gives NaN for {key}"
+def _nan_in(signature: str, outputs: dict[str, np.ndarray]) -> str:
+    for name, value in outputs.items():
+        if value.dtype == np.float32 and np.isnan(value).any():
+            return f"{signature} gives NaN for {name}"
     return ""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import tensorflow as tf
-
 from dualtower.progress import track
 from dualtower_export.description import check_describe
 from dualtower_export.gate import Gate
@@ -17,6 +15,8 @@ from dualtower_export.gate_retrieval import check_recommender
 from dualtower_export.gate_warmup import check_warmup
 from dualtower_export.plan import Plan
 from dualtower_export.reference import Reference
+from dualtower_export.serving_session import ServedModel, open_model
+from dualtower_export.warmup import FILE_NAME, read_requests
 
 __all__ = ["check_models"]
 
@@ -26,27 +26,29 @@ def check_models(
 ) -> list[Gate]:
     """Loads each version folder again and puts every signature to the test."""
     gates: list[Gate] = []
-    for model, folder in track(folders.items(), "gates", total=len(folders)):
-        gates.append(check_signatures(model, folder, dim=plan.trained.config.dim, k_max=plan.k_max))
-        gates.append(check_ops(model, folder))
-        gates += _loaded(plan, reference, data, model, folder)
-        gates.append(check_warmup(model, folder, plan.config.batch_sizes))
+    for name, folder in track(folders.items(), "gates", total=len(folders)):
+        dim = plan.trained.config.dim
+        gates.append(check_signatures(name, folder, dim=dim, k_max=plan.k_max))
+        gates.append(check_ops(name, folder))
+        requests = read_requests(folder / "assets.extra" / FILE_NAME)
+        with open_model(folder) as model:
+            gates.append(check_describe(model, plan.describe(name)))
+            gates.append(check_warmup(name, model, requests, plan.config.batch_sizes))
+            gates += _answers(plan, reference, data, name, model)
     return gates
 
 
-def _loaded(
-    plan: Plan, reference: Reference, data: GateData, model: str, folder: Path
+def _answers(
+    plan: Plan, reference: Reference, data: GateData, name: str, model: ServedModel
 ) -> Iterator[Gate]:
-    signatures = tf.saved_model.load(str(folder)).signatures
     trained, config, tokenizer = plan.trained, plan.config, plan.encoder.tokenizer
-    yield check_describe(signatures, plan.describe(model))
-    if model == "item_tower":
-        texts = [str(text) for text in trained.texts[data.candidates[: config.parity_texts]]]
-        yield from check_item_tower(signatures, reference, tokenizer, texts, config)
+    if name == "item_tower":
+        sample = [str(text) for text in trained.texts[data.candidates[: config.parity_texts]]]
+        yield from check_item_tower(model, reference, tokenizer, sample, config)
         return
     histories = data.histories[: config.parity_users]
     texts, ids = user_histories(histories, trained.item_ids, trained.texts)
-    if model == "user_tower":
-        yield from check_user_tower(signatures, reference, tokenizer, texts, ids, config)
+    if name == "user_tower":
+        yield from check_user_tower(model, reference, tokenizer, texts, ids, config)
     else:
-        yield from check_recommender(signatures, reference, trained.item_ids, texts, ids)
+        yield from check_recommender(model, reference, trained.item_ids, texts, ids)

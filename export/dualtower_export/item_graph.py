@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import tensorflow as tf
 import tf_keras
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.tokenizer_graph import graph_tokenizer
+from dualtower_trainer.towers import TowerConfig
 
 from dualtower_export.frozen import freeze
-
-if TYPE_CHECKING:
-    from dualtower_trainer.towers import TowerConfig
 
 __all__ = ["ItemGraph", "item_function"]
 
@@ -64,7 +62,9 @@ class ItemGraph(tf.Module):
         return tf.where(real, ids, 0), tf.cast(real, tf.int32)
 
 
-def item_function(encoder: tf_keras.Model, item_head: tf_keras.Model, dim: int):  # type: ignore[no-untyped-def]
+def item_function(
+    encoder: tf_keras.Model, item_head: tf_keras.Model, dim: int
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """(ids, mask) int32 [n, tokens] -> float32 [n, dim], the item tower of an unseen item."""
 
     def embed(ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """A trained run becomes a bundle: built under a temporary name, gated as a whole, then renamed.
 
-    plan ─► SavedModels ─► their gates ─► TFLite ─► verdicts ─► index, edge, card ─► manifest ─► out
+    plan ─► TFLite ─► verdicts ─► SavedModels ─► gates ─► index, edge, card ─► manifest ─► out
 
 A gate that says no, a full disk or a kill leaves nothing at `out`; what the gates said of a refused
 bundle lies beside it in `OUT.rejected.json`.
@@ -143,17 +143,16 @@ def _build(plan: Plan, data: GateData, folder: Path, *, rejected: Path, command:
         history_items=trained.config.history_items,
         tokenizer=tokenizer,
     )
+    with step("TFLite variants"):  # first, while this process is small: the workers are not
+        files = convert_variants(trained, tokenizer, data, plan.config, edge=edge, scratch=scratch)
+        measured = measure_variants(files, trained, reference, data)
+    variants, gates = _decide(measured, plan.config, edge)
+    _stop_if_refused(gates, variants, rejected)
     with step("SavedModels"):
         folders = write_models(plan, samples, serving)
         write_server_configs(serving, plan.config)
     with step("gates of the SavedModels"):
-        gates = check_models(plan, reference, data, folders)
-    _stop_if_refused(gates, [], rejected)
-    with step("TFLite variants"):
-        files = convert_variants(trained, tokenizer, data, plan.config, edge=edge, scratch=scratch)
-        measured = measure_variants(files, trained, reference, data)
-    variants, variant_gates = _decide(measured, plan.config, edge)
-    gates += variant_gates
+        gates += check_models(plan, reference, data, folders)
     _stop_if_refused(gates, variants, rejected)
     shutil.rmtree(scratch)
     with step("catalogue, card and manifest"):

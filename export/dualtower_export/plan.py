@@ -66,7 +66,7 @@ def plan_export(run: Path, config: ExportConfig) -> Plan:
     """
     trained = load_trained(run)
     encoder = trained.encoder()
-    index = CatalogueIndex.of(trained.item_ids, trained.texts)
+    index = CatalogueIndex.of(list(trained.item_ids), list(trained.texts))
     space = space_of(trained, encoder.tokenizer)
     return Plan(trained, encoder, index, space, fingerprint_of(space), config)
 

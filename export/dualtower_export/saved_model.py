@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -11,9 +12,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 from dualtower_export.contract import SIGNATURES
 from dualtower_export.quiet import quiet_tensorflow
 
-__all__ = ["PB", "read_graph_ops", "read_proto", "read_signatures", "write_saved_model"]
+__all__ = ["PB", "Fact", "read_graph_ops", "read_proto", "read_signatures", "write_saved_model"]
 
 PB = "saved_model.pb"
+
+Fact = tuple[str, list[int | None]]  # dtype and shape
 
 
 def write_saved_model(
@@ -47,7 +50,7 @@ def read_proto(folder: Path) -> saved_model_pb2.SavedModel:
     return proto
 
 
-def read_signatures(folder: Path) -> dict[str, Mapping[str, dict[str, tuple[str, list]]]]:
+def read_signatures(folder: Path) -> dict[str, dict[str, dict[str, Fact]]]:
     """The signatures of a version folder, TensorFlow's own `__saved_model_init_op` left out.
 
     Returns:
@@ -79,7 +82,7 @@ def read_graph_ops(folder: Path) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _fact(tensor: object) -> tuple[str, list[int | None]]:
-    dims = tensor.tensor_shape.dim  # type: ignore[attr-defined]
-    dtype = tf.dtypes.as_dtype(tensor.dtype).name  # type: ignore[attr-defined]
+def _fact(tensor: Any) -> Fact:
+    dims = tensor.tensor_shape.dim
+    dtype = tf.dtypes.as_dtype(tensor.dtype).name
     return dtype, [None if dim.size < 0 else dim.size for dim in dims]

@@ -130,7 +130,7 @@ def _texts(rows: list[np.ndarray], samples: Samples) -> list[list[str]]:
     return texts
 
 
-def _pad(rows: list, width: int) -> list[list[str]]:
+def _pad(rows: Iterable[Sequence[str]], width: int) -> list[list[str]]:
     return [[*row[:width], *[""] * (width - len(row))] for row in rows]
 
 
