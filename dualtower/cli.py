@@ -108,11 +108,9 @@ def cli() -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point: runs the command and maps our errors to exit codes."""
     try:
-        cli.main(args=list(argv) if argv is not None else None, standalone_mode=False)
+        outcome = cli.main(args=list(argv) if argv is not None else None, standalone_mode=False)
     except DualtowerError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -123,3 +121,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    if isinstance(outcome, int):  # a command ended itself, as --help and Context.exit do
+        sys.exit(outcome)

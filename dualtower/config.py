@@ -64,9 +64,9 @@ def load_section(
     tables = read_toml(path) if path else {}
     for name in tables:
         _known("section", name, SECTIONS, str(path))
-    values = dict(tables.get(section, {}))
     if not isinstance(tables.get(section, {}), Mapping):
         raise ConfigError(f"[{section}] in {path} must be a table")
+    values = dict(tables.get(section, {}))
     for override in overrides:
         key, separator, text = override.partition("=")
         owner, dot, name = key.strip().partition(".")
