@@ -64,6 +64,9 @@ def train(
       dualtower train --data data --out run --set train.steps=1000
     """
     from dualtower.config import to_toml
+    from dualtower_trainer.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()
     from dualtower_trainer.train import train as train_towers
 
     run_config = load_run_config(config, overrides)
@@ -106,6 +109,9 @@ def evaluate(
     Example:
       dualtower evaluate run --json > evaluation.json
     """
+    from dualtower_trainer.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()
     from dualtower_trainer.evaluate_run import EvaluateConfig, evaluate_run
 
     section = load_section("evaluate", EvaluateConfig, path=config, overrides=overrides)
@@ -160,9 +166,9 @@ def _method_row(scope: str, row: Mapping[str, Any]) -> list[str]:
     else:
         cells.append(f"{row['cold_share_of_lists']:.1%}")
     gain = row.get("reference_minus_this_recall_at_20")
-    cells.append(f"{gain['value']:+.4f} ±{gain['se']:.4f}" if gain else "")
+    cells.append(f"{gain['value']:+.4f} ±{gain['se']:.4f}".replace("0.", ".") if gain else "")
     return cells
 
 
 def _shown(estimate: Mapping[str, float]) -> str:
-    return f"{estimate['value']:.4f} ±{estimate['se']:.4f}"
+    return f"{estimate['value']:.4f} ±{estimate['se']:.4f}".replace("0.", ".")

@@ -45,7 +45,7 @@ class EncoderConfig:
     """
 
     name: str = "minilm"
-    max_tokens: int = 24
+    max_tokens: int = 32
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -76,7 +76,7 @@ class Encoder:
         _check_sizes(folder, config, tokenizer)
 
     @classmethod
-    def load(cls, folder: Path | str, max_tokens: int = 24) -> Encoder:
+    def load(cls, folder: Path | str, max_tokens: int = 32) -> Encoder:
         """Reads a Hugging Face BERT folder.
 
         Raises:

@@ -12,6 +12,8 @@ input because both are pinned to these rules:
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +78,7 @@ class Tokenizer:
         self.pad_id, self.unk_id = rows[PAD], rows[UNK]
         self.cls_id, self.sep_id = rows[CLS], rows[SEP]
         model = models.WordPiece(rows, unk_token=UNK, max_input_chars_per_word=MAX_WORD_BYTES)
+        self._piece_bytes = [len(piece.removeprefix("##").encode()) for piece in self.vocab]
         self._pieces = tokenizers.Tokenizer(model)
         self._pieces.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
         self._pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -106,27 +109,21 @@ class Tokenizer:
         """The ids of each text with [CLS] and [SEP], not padded."""
         decoded = [_decode(text) for text in texts]
         room = self.max_tokens - 2
-        encoded = self._pieces.encode_batch_fast(decoded, add_special_tokens=False)
         rows = []
-        for text, encoding in zip(decoded, encoded, strict=True):
-            ids = encoding.ids
-            if _may_hold_long_word(text):
-                ids = self._word_by_word(text)
+        encodings = self._pieces.encode_batch(decoded, add_special_tokens=False)
+        for text, encoding in zip(decoded, encodings, strict=True):
+            ids = self._limited(encoding) if _may_hold_long_word(text) else encoding.ids
             rows.append([self.cls_id, *ids[:room], self.sep_id])
         return rows
 
-    def _word_by_word(self, text: str) -> list[int]:
-        """The same ids, with the limit of a word counted in bytes and not in characters."""
+    def _limited(self, encoding: tokenizers.Encoding) -> list[int]:
+        """The ids, with a word's limit counted in bytes; `tokenizers` counts characters."""
         ids: list[int] = []
-        for word, _ in self._pieces.pre_tokenizer.pre_tokenize_str(
-            self._pieces.normalizer.normalize_str(text)
-        ):
-            if len(word.encode()) > MAX_WORD_BYTES:
-                ids.append(self.unk_id)
-            else:
-                ids.extend(token.id for token in self._pieces.model.tokenize(word))
-            if len(ids) >= self.max_tokens:
-                break
+        pieces = zip(encoding.word_ids, encoding.ids, strict=True)
+        for _, word in itertools.groupby(pieces, key=operator.itemgetter(0)):
+            rows = [row for _, row in word]
+            size_bytes = sum(self._piece_bytes[row] for row in rows)
+            ids.extend(rows if size_bytes <= MAX_WORD_BYTES else [self.unk_id])
         return ids
 
 
@@ -140,5 +137,8 @@ def _decode(text: str | bytes) -> str:
 
 
 def _may_hold_long_word(text: str) -> bool:
-    """Whether a word may pass MAX_WORD_BYTES with fewer characters than that."""
-    return not text.isascii() and len(text.encode()) > MAX_WORD_BYTES
+    """Whether a word may pass MAX_WORD_BYTES with fewer characters than that.
+
+    Normalisation makes a text at most three times longer (Unicode's bound for NFD in UTF-8).
+    """
+    return not text.isascii() and 3 * len(text.encode()) > MAX_WORD_BYTES
