@@ -60,8 +60,19 @@ class Reference:
         return self._users([list(self._trained.vectors[row]) for row in rows])
 
     def users_of_encoded_texts(self, histories: Sequence[Sequence[str]]) -> np.ndarray:
-        """float32 [users, dim] of item texts that all go through BERT, known or not."""
-        distinct = [self._distinct(history) for history in histories]
+        """float32 [users, dim] of item texts that all go through BERT, known or not.
+
+        Texts that are the same word pieces, as after truncation, are repeats of one item here.
+        """
+        names = sorted({text for history in histories for text in history})
+        pieces = dict(zip(names, map(tuple, self._encoder.tokenizer.rows(names)), strict=True))
+        first: dict[tuple[int, ...], str] = {}
+        for text in names:
+            first.setdefault(pieces[text], text)
+        distinct = [
+            self._distinct([text and first[pieces[text]] for text in history])
+            for history in histories
+        ]
         names = sorted({text for texts in distinct for text in texts})
         fresh = dict(zip(names, self.items(names), strict=True)) if names else {}
         return self._users([[fresh[text] for text in texts] for texts in distinct])
