@@ -79,7 +79,7 @@ def run_bench(
                 has_gpu=machine["gpu"] != NO_GPU,
             ) as server,
         ):
-            say(f"  {server.engine} at {server.address}")
+            say(f"  {server.engine or 'server'} at {server.address}")
             found["server"] = measure_server(server, bundle, workload, points)
     if "in_process" in parts:
         with step("SavedModel in process"):

@@ -22,6 +22,7 @@ __all__ = [
     "percent",
     "plain",
     "share",
+    "with_error",
     "words",
 ]
 
@@ -57,11 +58,20 @@ def is_estimate(value: Any) -> bool:
 
 
 def estimate(value: Any) -> str:
-    """A metric with its standard error: 0.131 ± 0.0045."""
+    """A metric with its standard error, both to the same digit: 0.1310 ± 0.0045."""
     if not is_estimate(value):
         return share(value) if isinstance(value, (int, float)) else DASH
+    text, error = with_error(value)
+    return f"{text}{NBSP}±{NBSP}{error}" if error else text
+
+
+def with_error(value: Mapping[str, Any]) -> tuple[str, str]:
+    """The parts of `estimate`: as many decimals as two digits of the error need, 3 or 4."""
     error = value.get("se")
-    return share(value["value"]) + ("" if error is None else f"{NBSP}±{NBSP}{number(error, 2)}")
+    if error is None or not math.isfinite(error):
+        return share(value["value"]), ""
+    decimals = 4 if error < 0.01 else 3
+    return f"{value['value']:.{decimals}f}", f"{error:.{decimals}f}"
 
 
 def milliseconds(interval: Mapping[str, float] | None) -> str:

@@ -52,13 +52,20 @@ class Points:
         row = self._row(subject, samples, loop="closed") | {"concurrency": clients}
         return self._keep(row, samples)
 
-    def open(self, subject: Subject, run: OpenLoopRun, *, offered_qps: float) -> dict[str, Any]:
-        """Adds and returns the row of an open loop; a void one has a reason and no percentiles."""
+    def open(
+        self, subject: Subject, run: OpenLoopRun, *, offered_qps: float, scheduling: str = "default"
+    ) -> dict[str, Any]:
+        """Adds and returns the row of an open loop; a void one has a reason and no percentiles.
+
+        Args:
+            scheduling: of the generator's thread, as `priority.real_time` gives it.
+        """
         void = run.void_reason(floor_ms=self.config.lag_floor_ms, share=self.config.lag_share)
         row = self._row(subject, run.samples, loop="open") | {
             "offered_qps": offered_qps,
             "skipped": run.skipped,
             "lag_p99_ms": run.lag_p99_ms(),
+            "generator_scheduling": scheduling,
             "void": void,
         }
         return self._keep(row | (dict.fromkeys(PERCENTILES) if void else {}), run.samples)
@@ -87,6 +94,7 @@ class Points:
             "errors": samples.errors,
             "skipped": 0,
             "lag_p99_ms": None,
+            "generator_scheduling": "default",
             "void": None,
             "measured_s": samples.elapsed_s,
         }

@@ -21,6 +21,7 @@ from dualtower_benchmarks import arrivals
 from dualtower_benchmarks.closed_loop import run_closed_loop
 from dualtower_benchmarks.open_loop import run_open_loop
 from dualtower_benchmarks.points import Points, Subject
+from dualtower_benchmarks.priority import real_time
 from dualtower_benchmarks.settings import SIGNATURES, BenchConfig
 from dualtower_benchmarks.targets import GrpcTarget
 from dualtower_benchmarks.workload import Workload, check_answer
@@ -36,6 +37,7 @@ class Server:
     """A server to measure.
 
     Args:
+        engine: binary, docker or embedded; "" where that is not known.
         device: "CPU" or "GPU" where it is known, else "unknown".
         started: whether it was started for this run.
     """
@@ -62,7 +64,7 @@ def running_server(
     if address is not None:
         here = address.rpartition(":")[0] in _LOOPBACK
         device = "CPU" if here and not has_gpu else "unknown"
-        yield Server(address, engine=engine or "given", device=device, started=False)
+        yield Server(address, engine=engine, device=device, started=False)
         return
     import dualtower_serving
 
@@ -133,24 +135,41 @@ def _measure_batch(
             row = points.closed(subject, samples, clients=count)
             capacity_qps = max(capacity_qps, row["achieved_qps"])
             yield row
-        if not capacity_qps:
-            say(f"  {model} batch {batch_rows}: no closed-loop request succeeded, no open loop")
-            return
-        offered_qps = capacity_qps * config.open_load_share
+    if not capacity_qps:
+        say(f"  {model} batch {batch_rows}: no closed-loop request succeeded, no open loop")
+        return
+    yield _measure_open(
+        server, requests, subject, points, offered_qps=capacity_qps * config.open_load_share
+    )
+
+
+def _measure_open(
+    server: Server,
+    requests: Sequence[bytes],
+    subject: Subject,
+    points: Points,
+    *,
+    offered_qps: float,
+) -> dict[str, Any]:
+    """The row of an open loop; one that is void is measured again, and both are kept."""
+    config = points.config
+    # the connection's own threads belong inside, or they hold up the one that keeps the schedule
+    with (
+        real_time() as scheduling,
+        GrpcTarget(server.address, requests, deadline_s=config.deadline_s) as target,
+    ):
+        target.first_answer()
         for attempt in range(config.open_attempts):
             schedule_ns = arrivals.poisson(
                 offered_qps, config.warmup_s + config.open_s, seed=config.seed + attempt
             )
             run = run_open_loop(
-                clients[0],
-                schedule_ns,
-                max_in_flight=config.max_in_flight,
-                warmup_s=config.warmup_s,
+                target, schedule_ns, max_in_flight=config.max_in_flight, warmup_s=config.warmup_s
             )
-            row = points.open(subject, run, offered_qps=offered_qps)
+            row = points.open(subject, run, offered_qps=offered_qps, scheduling=scheduling)
             if row["void"] is None:
                 break
-        yield row
+    return row
 
 
 def _describe(server: Server, bundle: Bundle) -> Mapping[str, Description]:

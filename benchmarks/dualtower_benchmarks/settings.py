@@ -61,8 +61,8 @@ class BenchConfig:
     confidence: float = 0.95
     engine: str = "auto"
     edge_threads: tuple[int, ...] = (1, 2)
-    edge_s: float = 0.7
-    in_process_s: float = 1.5
+    edge_s: float = 0.5
+    in_process_s: float = 1.2
 
     def __post_init__(self) -> None:
         for name in ("batches", "concurrency", "edge_threads"):

@@ -150,8 +150,9 @@ def _capacity(bench: Mapping[str, Any]) -> str | None:
         )
     if not texts:
         return None
+    engine = f"{bench['server']['engine']} " if bench["server"]["engine"] else ""
     return (
-        f"The most rows a closed loop got out of the {bench['server']['engine']} server: "
+        f"The most rows a closed loop got out of the {engine}server: "
         f"{'; '.join(texts)}. Measured on: {hardware(bench)}."
     )
 

@@ -109,7 +109,7 @@ def _server(inputs: Inputs) -> Section:
         key,
         title,
         note=(
-            f"Engine: {bench['server']['engine']}. A closed loop sends the next request when the "
+            f"Engine: {_engine(bench)}. A closed loop sends the next request when the "
             "last was answered: it finds the capacity and hides stalls. An open loop sends by a "
             "schedule and counts latency from it: that is what users wait for. Load comes from a "
             "process of its own on the same machine, so both share its cores. Intervals take "
@@ -118,6 +118,10 @@ def _server(inputs: Inputs) -> Section:
         panels=server_panels(bench),
         tables=[tables.points_table(bench, "server")],
     )
+
+
+def _engine(bench: Mapping[str, Any]) -> str:
+    return str(bench["server"]["engine"] or "not known, an address was given")
 
 
 def _devices(inputs: Inputs) -> Section:
@@ -152,7 +156,10 @@ def _gates(inputs: Inputs) -> Section:
     gates = inputs.bundle.get("gates") or []
     if not gates:
         return Section(key, title, missing="the bundle records no gates")
-    return Section(key, title, tables=[tables.gates_table(gates)])
+    table = tables.gates_table(gates)
+    if table.marked:  # what failed is looked for, what passed need not be
+        return Section(key, title, tables=[table])
+    return Section(key, title, note=f"All {len(gates)} passed.", folded=[table])
 
 
 def _training(inputs: Inputs) -> Section:

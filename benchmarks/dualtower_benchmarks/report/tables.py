@@ -17,6 +17,7 @@ from dualtower_benchmarks.numerals import (
     percent,
     plain,
     share,
+    with_error,
     words,
 )
 from dualtower_benchmarks.points import PERCENTILES
@@ -63,6 +64,7 @@ class Table:
     Args:
         prose: names of the columns that hold words; the others hold figures, set to the right.
         marked: positions of rows that stand out.
+        notes: sentences below.
     """
 
     caption: str
@@ -70,6 +72,7 @@ class Table:
     rows: Sequence[Sequence[str | Cell]]
     prose: frozenset[str] = frozenset()
     marked: frozenset[int] = frozenset()
+    notes: Sequence[str] = ()
 
     def is_prose(self, column: int) -> bool:
         return bool(self.head) and self.head[column] in self.prose
@@ -106,8 +109,8 @@ def metric_tables(evaluation: Mapping[str, Any]) -> list[Table]:
 
 def _metric(value: Any) -> Cell:
     if is_estimate(value):
-        error = value.get("se")
-        return Cell(share(value["value"]), "" if error is None else f"±{number(error, 2)}")
+        text, error = with_error(value)
+        return Cell(text, f"±{error}" if error else "")
     return Cell(share(value))
 
 
@@ -192,7 +195,7 @@ def variants_table(variants: Sequence[Mapping[str, Any]], points: Sequence[Any])
                     f"float {share(row.get('recall_at_10_float'))}",
                 ),
                 share(row.get("overlap_at_10")),
-                *(_percentile(speed.get((row["tower"], row["variant"], n))) for n in threads),
+                *(milliseconds(speed.get((row["tower"], row["variant"], n))) for n in threads),
                 str(row.get("reason") or ""),
             )
             for row in variants
@@ -218,27 +221,30 @@ def points_table(bench: Mapping[str, Any], part: str) -> Table:
             "failed",
             "skipped",
             "lag p99, ms",
-            "void",
         ),
         [
             (
-                " ".join(str(bit) for bit in (row["model"], row["variant"]) if bit)
-                + f", batch {row['batch_rows']}",
+                _subject(row),
                 str(row["device"]),
                 _load(row),
                 number(row["rows_per_s"]),
-                *(_percentile(row[name]) for name in PERCENTILES),
+                *(Cell("void") if row["void"] else _percentile(row[name]) for name in PERCENTILES),
                 count(row["n"]),
                 plain(row["errors"]) if row["errors"] else "0",
                 count(row["skipped"]),
                 number(row["lag_p99_ms"]),
-                row["void"] or "no",
             )
             for row in rows
         ],
-        prose=frozenset({"device", "load", "void"}),
+        prose=frozenset({"device", "load"}),
+        notes=[f"{_subject(row)}, {_load(row)}: {row['void']}." for row in rows if row["void"]],
         marked=frozenset(i for i, row in enumerate(rows) if row["void"] or row["errors"]),
     )
+
+
+def _subject(row: Mapping[str, Any]) -> str:
+    name = " ".join(str(part) for part in (row["model"], row["variant"]) if part)
+    return f"{name}, batch {row['batch_rows']}"
 
 
 def _load(row: Mapping[str, Any]) -> str:
@@ -262,7 +268,10 @@ def in_process_table(bench: Mapping[str, Any]) -> Table:
             if row is None:
                 cells.append(str(gpu))
             else:
-                cells.append(_percentile(row["p50_ms"]))
+                interval = bounds(row["p50_ms"])
+                cells.append(
+                    Cell(milliseconds(row["p50_ms"]), f"{interval}, n = {count(row['n'])}")
+                )
         rows.append((f"batch {batch}", *cells))
     return Table(
         f"Item tower in process, closed loop, one caller: p50 in ms; {hardware(bench)}",

@@ -49,7 +49,7 @@ def _panel(name: str, title: str, curves: Sequence[tuple[str, Any]], caption: st
         plain_ticks(axes, "x", "y")
         axes.locator_params(axis="x", nbins=5)
         if len(curves) > 1:
-            axes.legend(loc="lower right")
+            axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2)
 
     alt = "; ".join(
         f"{label} from {_value(points[0])} to {_value(points[-1])}" for label, points in curves
