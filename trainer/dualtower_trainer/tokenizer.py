@@ -29,7 +29,7 @@ __all__ = ["CLS", "MAX_WORD_BYTES", "PAD", "SEP", "UNK", "Tokenizer", "read_voca
 
 PAD, UNK, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 
-# FastBertTokenizer's default, kept so that both sides draw the line at the same byte
+# FastWordpieceTokenizer's default, kept so that both sides draw the line at the same byte
 MAX_WORD_BYTES = 100
 
 _GAP = re.compile(GAP_PATTERN)

@@ -1,8 +1,9 @@
 """Text to BERT word pieces inside of the graph, with the ids of `tokenizer.Tokenizer`.
 
 TF-Text's own lower-casing differs from Hugging Face's on compatibility characters (½ ™ … ß, full
-width), so the text is normalised by plain string ops before FastBertTokenizer cuts it, and trimmed
-and padded by plain TensorFlow after: the fewest TF-Text ops for a server with an older TF-Text.
+width), so the text is normalised by plain string ops before FastWordpieceTokenizer cuts it, and
+trimmed and padded by plain TensorFlow after. NormalizeUTF8 and FastWordpieceTokenizeWithOffsets are
+the only TF-Text ops, since servers lag behind and some lack FastBertNormalize or RoundRobinTrim.
 """
 
 from __future__ import annotations
@@ -48,12 +49,11 @@ class GraphTokenizer(tf.Module):
         vocab = list(vocab)
         self._max_tokens, self._lowercase = max_tokens, lowercase
         self._pad, self._cls, self._sep = (vocab.index(token) for token in (PAD, CLS, SEP))
-        self._pieces = tf_text.FastBertTokenizer(
+        self._pieces = tf_text.FastWordpieceTokenizer(
             vocab,
             max_bytes_per_word=MAX_WORD_BYTES,
             token_out_type=tf.int32,
             unknown_token=UNK,
-            lower_case_nfd_strip_accents=False,
         )
 
     def __call__(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,7 +1,7 @@
 """Characters that both tokenisers drop, because their libraries read them by different Unicode years.
 
 Of 1,112,064 code points, Hugging Face's normaliser and pre-tokeniser on the one side and RE2, ICU
-and FastBertTokenizer on the other disagree on these: marks, capitals and punctuation added to
+and FastWordpieceTokenizer on the other disagree on these: marks, capitals and punctuation added to
 Unicode after 2015, and 256 rare ideographs. No BERT has learned any of them. A slow test compares
 the two sides on every code point, so that a release that moves the line is noticed.
 """
