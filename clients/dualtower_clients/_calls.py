@@ -14,8 +14,9 @@ PREDICT = "/tensorflow.serving.PredictionService/Predict"
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 
-# texts by which a model server says "full", whatever the code (facts of TensorFlow Serving)
+# texts of TensorFlow Serving and of gRPC that mean something else than their code does elsewhere
 _QUEUE_FULL = "queue to which this task was submitted is full"
+_TOO_LARGE = "message larger than max"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def _explain(
             f"no answer within {facts.timeout_s:g} s",
             "raise timeout_s, or send smaller batches",
         )
+    if code is status.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
+        return errors.RequestError, "the message is too large", "send smaller batches"
     if code is status.RESOURCE_EXHAUSTED:
         return errors.ServerBusy, "the server is out of capacity", "try again after a pause"
     if code is status.NOT_FOUND:

@@ -11,7 +11,7 @@ from dualtower_clients import codec
 from dualtower_clients.errors import TensorError
 from dualtower_clients.proto import inference_pb2, management_pb2
 
-__all__ = ["exclude_rows", "history_rows", "metadata", "model_spec", "predict", "status"]
+__all__ = ["beyond", "exclude_rows", "history_rows", "metadata", "model_spec", "predict", "status"]
 
 _EXCLUDE_WIDTH = 8  # the smallest; widths double, so that requests share a server's batch
 
@@ -68,6 +68,11 @@ def history_rows(histories: Sequence[Sequence[str]], items: int) -> list[list[st
         row = [entry for entry in dict.fromkeys(history) if entry][:items]
         rows.append(row + [""] * (items - len(row)))
     return rows
+
+
+def beyond(history: Sequence[str], items: int) -> list[str]:
+    """The different entries of a history that `history_rows` cuts off."""
+    return [entry for entry in dict.fromkeys(history) if entry][items:]
 
 
 def exclude_rows(excluded: Sequence[Sequence[str]]) -> list[list[str]]:

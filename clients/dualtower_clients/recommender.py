@@ -128,6 +128,13 @@ class Recommender:
         timeout_s: float | None = None,
     ) -> list[Recommendation]:
         """As `recommend_by_ids`, for several histories in one call."""
+        items = self._checked_pair().history_items
+        exclude = [[]] * len(histories) if exclude is None else exclude
+        if len(exclude) == len(histories):  # what the models no longer read is still known
+            exclude = [
+                [*row, *_requests.beyond(history, items)]
+                for row, history in zip(exclude, histories, strict=True)
+            ]
         return self._recommend(
             "from_item_ids", "item_ids", histories, k=k, exclude=exclude, timeout_s=timeout_s
         )

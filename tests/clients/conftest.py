@@ -16,21 +16,17 @@ BUILDER = Path(__file__).parent.parent / "serving" / "mini_bundle.py"
 
 
 @pytest.fixture(scope="session")
-def build_bundle(tmp_path_factory) -> Callable[..., Path]:
-    """Builds a mini bundle; `salt` decides its fingerprint."""
-
-    def build(*, salt: str = "a", version: int = 1) -> Path:
-        folder = tmp_path_factory.mktemp("bundle") / "bundle"
-        arguments = [str(folder), "--fingerprint-salt", salt, "--version", str(version)]
-        subprocess.run([sys.executable, str(BUILDER), *arguments], check=True, capture_output=True)
-        return folder
-
-    return build
+def bundles(tmp_path_factory) -> dict[str, Path]:
+    """Mini bundles of two embedding spaces, a and b, in versions 1 and 2."""
+    folder = tmp_path_factory.mktemp("bundles")
+    names = ("a1", "b1", "b2")
+    subprocess.run([sys.executable, BUILDER, folder, *names], check=True, capture_output=True)
+    return {name: folder / name for name in names}
 
 
 @pytest.fixture(scope="session")
-def mini_bundle(build_bundle) -> Path:
-    return build_bundle()
+def mini_bundle(bundles) -> Path:
+    return bundles["a1"]
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +54,7 @@ def scripted() -> Iterator[Callable[..., str]]:
         server = grpc.server(
             futures.ThreadPoolExecutor(4),
             handlers=(Everything(answer),),
-            options=(("grpc.max_send_message_length", -1),),
+            options=(("grpc.max_receive_message_length", -1),),
         )
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()

@@ -182,7 +182,6 @@ def test_status_reload_and_warmup_are_the_same_bytes():
     same(log, official_log_pb2.PredictionLog)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tensorflow_first", [True, False])
 def test_one_process_holds_both_in_either_order(tensorflow_first):
     theirs = "from tensorflow_serving.apis import predict_pb2"

@@ -1,6 +1,6 @@
 """Writes a tiny bundle with the three models of the contract, for tests that need a server.
 
-    python mini_bundle.py FOLDER [--fingerprint-salt TEXT] [--version N]
+    python mini_bundle.py FOLDER a1 b1 b2        # FOLDER/a1 ...: embedding spaces a, b; versions
 
 The "encoder" is a hash of the text into a fixed table, so that every output is a plain function of
 the inputs. The signatures, `describe` with its default included, are those of a real bundle.
@@ -8,8 +8,8 @@ the inputs. The signatures, `describe` with its default included, are those of a
 
 from __future__ import annotations
 
-import argparse
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -170,12 +170,9 @@ def write(folder: Path, *, salt: str, version: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--fingerprint-salt", default="a")
-    parser.add_argument("--version", type=int, default=1)
-    arguments = parser.parse_args()
-    write(arguments.folder, salt=arguments.fingerprint_salt, version=arguments.version)
+    folder = Path(sys.argv[1])
+    for name in sys.argv[2:]:
+        write(folder / name, salt=name[0], version=int(name[1:]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,242 @@
+"""What a client does when the server does not do what it should: always a named error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+from dualtower_clients import (
+    CallCancelled,
+    DeadlineExceeded,
+    ModelNotFound,
+    Recommender,
+    RequestError,
+    ResponseError,
+    ServerUnreachable,
+    ServingClient,
+    TensorError,
+    encode,
+    encode_values,
+)
+from dualtower_clients.proto import inference_pb2
+from dualtower_serving import start
+from dualtower_serving.launch import free_port
+
+
+def answer_of(**outputs) -> bytes:
+    response = inference_pb2.PredictResponse()
+    response.model_spec.version.value = 1
+    for alias, value in outputs.items():
+        response.outputs[alias].CopyFrom(encode_values(value))
+    return response.SerializeToString()
+
+
+def described(**changes) -> bytes:
+    facts = {
+        "fingerprint": ["ab" * 32],
+        "bundle_version": np.int64([1]),
+        "dim": np.int32([2]),
+        "history_items": np.int32([3]),
+        "item_tokens": np.int32([4]),
+        "k_max": np.int32([5]),
+    } | changes
+    return answer_of(**{alias: value for alias, value in facts.items() if value is not None})
+
+
+def test_nobody_listens():
+    address = f"localhost:{free_port()}"
+    with pytest.raises(ServerUnreachable, match=address) as caught:
+        Recommender(address)
+    assert caught.value.retryable
+    assert "dualtower serve" in str(caught.value)
+
+
+def test_waiting_for_a_server_that_never_comes_ends():
+    with pytest.raises(DeadlineExceeded, match="user_tower"):
+        Recommender(f"localhost:{free_port()}", wait_s=0.5)
+
+
+def test_a_server_killed_in_the_middle_of_a_call(bundles):
+    texts = np.array(["a long text " * 200] * 20_000, object)
+
+    def ask_until_it_fails() -> None:
+        while True:
+            client.predict("item_tower", {"text": texts}, timeout_s=60)
+
+    with (
+        start(bundles["a1"], engine="embedded") as server,
+        ServingClient(server.address) as client,
+    ):
+        client.predict("item_tower", {"text": ["a"]})
+        killer = threading.Timer(0.15, os.kill, (server.pid, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(ServerUnreachable):
+            ask_until_it_fails()
+        killer.join()
+        with pytest.raises(ServerUnreachable):
+            client.predict("item_tower", {"text": ["a"]})
+
+
+def test_a_server_that_comes_back_is_found_and_checked_anew(bundles):
+    port = free_port()
+    with start(bundles["a1"], engine="embedded", port=port) as server:
+        client = Recommender(server.address)
+        first = client.recommend([], k=1)
+    with pytest.raises(ServerUnreachable):
+        client.recommend([], k=1)
+    # the same version number, but another bundle: only asking again can tell
+    with start(bundles["b1"], engine="embedded", port=port):
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                second = client.recommend([], k=1)
+                break
+            except ServerUnreachable:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+    client.close()
+    assert (first.version, second.version) == (1, 1)
+    assert first.fingerprint != second.fingerprint
+
+
+def test_a_deadline_holds(scripted):
+    address = scripted(lambda method, request, context: time.sleep(1.0) or b"")
+    begin = time.monotonic()
+    with ServingClient(address) as client:
+        with pytest.raises(DeadlineExceeded, match=r"0\.2 s"):
+            client.predict("m", {}, timeout_s=0.2)
+        assert time.monotonic() - begin < 0.9
+    with ServingClient(address, timeout_s=0.1) as client, pytest.raises(DeadlineExceeded):
+        client.status("m")
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x0a\x05ab", b"\x00" * 40])
+def test_garbage_is_no_answer(scripted, garbage):
+    address = scripted(lambda method, request, context: garbage)
+    with ServingClient(address) as client:
+        for call in (lambda: client.predict("m", {}), lambda: client.metadata("m")):
+            with pytest.raises(ResponseError, match=address):
+                call()
+
+
+def test_random_bytes_are_a_named_error_or_an_answer(scripted):
+    random = np.random.default_rng(5)
+    address = scripted(lambda method, request, context: random.bytes(random.integers(0, 40)))
+    with ServingClient(address) as client:
+        for _ in range(300):
+            try:
+                client.predict("m", {})
+                client.status("m")
+            except ResponseError:
+                pass
+
+
+def test_a_tensor_in_the_answer_that_does_not_hold_together(scripted):
+    response = inference_pb2.PredictResponse()
+    response.outputs["y"].CopyFrom(encode(np.float32([1, 2])))
+    response.outputs["y"].tensor_content = b"odd"
+    address = scripted(lambda method, request, context: response.SerializeToString())
+    with ServingClient(address) as client, pytest.raises(ResponseError, match="output 'y'"):
+        client.predict("m", {})
+
+
+def test_answers_far_above_grpcs_own_limit_arrive(scripted):
+    big = np.arange(4_000_000, dtype=np.float32).reshape(1000, 4000)  # 16 MB, four times the limit
+    address = scripted(lambda method, request, context: answer_of(embedding=big))
+    with ServingClient(address) as client:
+        answer = client.predict("m", {"text": np.array(["x" * 5_000_000], object)})
+        np.testing.assert_array_equal(answer.outputs["embedding"], big)
+
+
+def test_a_server_that_is_no_model_server(scripted):
+    def refuse(method, request, context):
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+    with ServingClient(scripted(refuse)) as client, pytest.raises(RequestError, match="REST port"):
+        client.predict("m", {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"fingerprint": None}, "fingerprint"),
+        ({"k_max": ["five"]}, "k_max"),
+        ({"dim": np.zeros(0, np.int32)}, "dim"),
+    ],
+)
+def test_a_description_that_lacks_something(scripted, changes, what):
+    address = scripted(lambda method, request, context: described(**changes))
+    with pytest.raises(ResponseError, match=what):
+        Recommender(address)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {},
+        {"item_ids": [["a"]], "scores": np.zeros((1, 2), np.float32)},
+        {"item_ids": ["a"], "scores": np.zeros(1, np.float32)},
+        {"item_ids": [["a"], ["b"]], "scores": np.zeros((2, 1), np.float32)},
+    ],
+)
+def test_recommendations_of_the_wrong_shape(scripted, outputs):
+    def answer(method, request, context):
+        spec = inference_pb2.PredictRequest.FromString(request).model_spec
+        return described() if spec.signature_name == "describe" else answer_of(**outputs)
+
+    with Recommender(scripted(answer)) as client, pytest.raises(ResponseError):
+        client.recommend([], k=1)
+
+
+def test_embeddings_of_another_length_than_described(scripted):
+    def answer(method, request, context):
+        spec = inference_pb2.PredictRequest.FromString(request).model_spec
+        if spec.signature_name == "describe":
+            return described()
+        return answer_of(embedding=np.zeros((1, 3), np.float32))
+
+    with (
+        Recommender(scripted(answer)) as client,
+        pytest.raises(ResponseError, match="described as 2"),
+    ):
+        client.embed_items(["a"])
+
+
+def test_a_version_that_is_not_loaded(served):
+    with ServingClient(served.address) as client:
+        with pytest.raises(ModelNotFound, match=r"Specific\(item_tower, 99\)"):
+            client.predict("item_tower", {"text": ["a"]}, version=99)
+        with pytest.raises(ModelNotFound, match="nobody"):
+            client.status("nobody")
+
+
+def test_a_request_that_the_server_refuses(served):
+    with ServingClient(served.address) as client:
+        with pytest.raises(RequestError, match="input size does not match") as caught:
+            client.predict("item_tower", {})
+        assert not caught.value.retryable
+        with pytest.raises(RequestError, match='"nope" not found'):
+            client.predict("item_tower", {"text": ["a"]}, signature="nope")
+        with pytest.raises(TensorError, match="input 'text' of 'item_tower'"):
+            client.predict("item_tower", {"text": [object()]})
+
+
+def test_a_closed_client_says_so(served):
+    client = ServingClient(served.address)
+    client.status("item_tower")
+    client.close()
+    with pytest.raises(CallCancelled, match="closed"):
+        client.status("item_tower")
+
+
+def test_closing_ends_a_running_call(scripted):
+    address = scripted(lambda method, request, context: time.sleep(2.0) or b"")
+    client = ServingClient(address)
+    threading.Timer(0.2, client.close).start()
+    with pytest.raises(CallCancelled):
+        client.predict("m", {})
