@@ -126,7 +126,9 @@ def moment(iso: str) -> str:
         instant = datetime.datetime.fromisoformat(iso.replace("Z", "+00:00"))
     except ValueError:
         return iso
-    return f"{instant:%Y-%m-%d %H:%M} {instant.tzname()}" if instant.tzinfo else iso
+    if instant.tzinfo is None:
+        return iso
+    return f"{instant:%Y-%m-%d}{NBSP}{instant:%H:%M}{NBSP}{instant.tzname()}"
 
 
 def words(key: Any) -> str:

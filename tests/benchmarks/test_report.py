@@ -189,7 +189,7 @@ def test_findings_are_computed_from_the_data(report_files, tmp_path: Path) -> No
     text = " ".join(written.findings).replace("\xa0", " ")
     evaluation = json.loads((report_files.run / "evaluation.json").read_text())
     assert "0.1340 ± 0.0045" in text
-    assert "0.006 above EASE" in text
+    assert "0.0060 above EASE" in text
     assert "2.0 standard errors of the paired difference" in text
     assert f"{evaluation['warm']['users']:,} users" in text
     assert "at random 0.0049" in text
@@ -212,7 +212,7 @@ def test_findings_are_computed_from_the_data(report_files, tmp_path: Path) -> No
     report_files.change(report_files.bundle / "bundle.json", fail)
     written, html, _ = everything(report_files, tmp_path / "worse.html")
     text = " ".join(written.findings)
-    assert "0.028 below EASE" in text
+    assert "0.0280 below EASE" in text
     assert "two independent means" in text
     assert "1 of the bundle's 3 gates failed: warm-up replay" in text
     assert "FAILED" in html

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from dualtower_benchmarks.numerals import NBSP, count, megabytes, milliseconds, share
+from dualtower_benchmarks.points import PERCENTILES
 from dualtower_benchmarks.report.hardware import hardware
 from dualtower_benchmarks.report.svg import (
     INK,
@@ -15,6 +16,7 @@ from dualtower_benchmarks.report.svg import (
     SERIES,
     Panel,
     draw,
+    log_ticks,
     plain_ticks,
     short_label,
 )
@@ -22,6 +24,7 @@ from dualtower_benchmarks.report.svg import (
 __all__ = ["edge_latency_panels", "edge_trade_panels"]
 
 Row = Mapping[str, Any]
+_LINEAR_SPAN = 20.0  # a wider range of latencies is drawn on a logarithmic axis
 _VERDICTS = ("ship", "do not ship")
 
 
@@ -112,12 +115,14 @@ def edge_latency_panels(bench: Mapping[str, Any]) -> list[Panel]:
 def _latency_panel(tower: str, rows: Sequence[Row], bench: Mapping[str, Any]) -> Panel:
     order = list(reversed(rows))
     threads = sorted({row["threads"] for row in rows})
+    shown = [row[name]["value"] for row in rows for name in PERCENTILES if row[name]]
+    shortest, longest = min(shown), max(shown)
 
     def paint(axes: Axes) -> None:
         for y, row in enumerate(order):
             position = threads.index(row["threads"]) % len(SERIES)
             colour = SERIES[position]
-            ends = [row[name]["value"] for name in ("p50_ms", "p90_ms", "p99_ms") if row[name]]
+            ends = [row[name]["value"] for name in PERCENTILES if row[name]]
             axes.plot([ends[0], ends[-1]], [y, y], color=colour, lw=1.4)
             axes.plot([ends[0]], [y], color=colour, marker=MARKERS[position])
             axes.plot(ends[1:], [y] * (len(ends) - 1), color=colour, marker="|", ls="")
@@ -134,9 +139,12 @@ def _latency_panel(tower: str, rows: Sequence[Row], bench: Mapping[str, Any]) ->
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="y", visible=False)
         axes.set_ylim(-0.6, len(order) - 0.4)
-        axes.set_xlim(left=0)
         axes.set_xlabel("latency, ms")
-        plain_ticks(axes, "x")
+        if longest > _LINEAR_SPAN * shortest:
+            log_ticks(axes, "x")
+        else:
+            axes.set_xlim(left=0)
+            plain_ticks(axes, "x")
         axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=len(threads))
 
     alt = "; ".join(

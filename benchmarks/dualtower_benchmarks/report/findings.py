@@ -18,6 +18,7 @@ from dualtower_benchmarks.numerals import (
     number,
     percent,
     share,
+    with_error,
 )
 from dualtower_benchmarks.report.hardware import hardware
 from dualtower_benchmarks.report.inputs import Inputs
@@ -62,7 +63,7 @@ def _warm(evaluation: Mapping[str, Any]) -> str | None:
     if not others:
         return text + "."
     listed = ", ".join(
-        f"{method_name(row['method'])} {share(row[_METRIC]['value'])}" for row in others
+        f"{method_name(row['method'])} {with_error(row[_METRIC])[0]}" for row in others
     )
     highest = max(others, key=lambda row: row[_METRIC]["value"])
     return f"{text}; {listed}. {_difference(rows[OURS], highest)}"
@@ -79,7 +80,8 @@ def _difference(ours: Row, theirs: Row) -> str:
         error = math.hypot(ours[_METRIC].get("se") or 0.0, theirs[_METRIC].get("se") or 0.0)
         kind = "of two independent means"
     where = "above" if gap > 0 else "below"
-    text = f"It lies {share(abs(gap))} {where} {name}, the highest of the others"
+    size = with_error({"value": abs(gap), "se": error})[0]
+    text = f"It lies {size} {where} {name}, the highest of the others"
     return f"{text}: {number(abs(gap) / error, 2)} standard errors {kind}." if error else f"{text}."
 
 

@@ -196,7 +196,12 @@ def _machine(inputs: Inputs) -> Section:
 
 
 def _reproduce(inputs: Inputs) -> Section:
-    documents: list[Mapping[str, Any] | None] = [inputs.training, inputs.bundle, inputs.bench]
+    documents: list[Mapping[str, Any] | None] = [
+        inputs.training,
+        inputs.evaluation,
+        inputs.bundle,
+        inputs.bench,
+    ]
     commands = [str(one["command"]) for one in documents if one and one.get("command")]
     folded = []
     if inputs.bundle is not None and isinstance(inputs.bundle.get("versions"), Mapping):

@@ -38,7 +38,7 @@ def _panel(model: str, rows: Sequence[Row], bench: Mapping[str, Any]) -> Panel:
         axes.set_xlabel("rows per second")
         axes.set_ylabel("latency, ms")
         axes.margins(0.12)
-        log_ticks(axes)
+        log_ticks(axes, "x", "y")
         axes.legend(
             loc="upper center",
             bbox_to_anchor=(0.42, -0.2),

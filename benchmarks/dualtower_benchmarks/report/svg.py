@@ -121,15 +121,15 @@ def short_label(text: str) -> str:
     return text if len(text) <= _LABEL_CHARS else text[: _LABEL_CHARS - 1] + "…"
 
 
-def log_ticks(axes: Axes) -> None:
-    """Both axes logarithmic, with plain numbers at 1, 2 and 5 of every decade."""
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
+def log_ticks(axes: Axes, *directions: str) -> None:
+    """The "x" or "y" axis logarithmic, with plain numbers at 1, 2 and 5 of every decade."""
+    for direction in directions:
+        axis = axes.xaxis if direction == "x" else axes.yaxis
+        (axes.set_xscale if direction == "x" else axes.set_yscale)("log")
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
-    plain_ticks(axes, "x", "y")
+    plain_ticks(axes, *directions)
 
 
 def plain_ticks(axes: Axes, *directions: str) -> None:

@@ -182,7 +182,6 @@ def variants_table(variants: Sequence[Mapping[str, Any]], points: Sequence[Any])
             "Recall@10",
             "overlap@10",
             *(f"p50, {n} thread{'s' if n > 1 else ''}" for n in threads),
-            "reason",
         ),
         [
             (
@@ -196,12 +195,16 @@ def variants_table(variants: Sequence[Mapping[str, Any]], points: Sequence[Any])
                 ),
                 share(row.get("overlap_at_10")),
                 *(milliseconds(speed.get((row["tower"], row["variant"], n))) for n in threads),
-                str(row.get("reason") or ""),
             )
             for row in variants
         ],
-        prose=frozenset({"verdict", "reason"}),
+        prose=frozenset({"verdict"}),
         marked=frozenset(i for i, row in enumerate(variants) if row.get("verdict") != "ship"),
+        notes=[
+            f"{row['tower']} {row['variant']}: {row['reason']}."
+            for row in variants
+            if row.get("reason")
+        ],
     )
 
 
@@ -213,26 +216,26 @@ def points_table(bench: Mapping[str, Any], part: str) -> Table:
         f"Percentiles in ms with {confidence} intervals; – where the samples are too few",
         (
             "subject",
-            "device",
             "load",
-            "rows/s",
             *(name.replace("_ms", "") for name in PERCENTILES),
+            "rows/s",
             "n",
             "failed",
             "skipped",
             "lag p99, ms",
+            "device",
         ),
         [
             (
                 _subject(row),
-                str(row["device"]),
                 _load(row),
-                number(row["rows_per_s"]),
                 *(Cell("void") if row["void"] else _percentile(row[name]) for name in PERCENTILES),
+                number(row["rows_per_s"]),
                 count(row["n"]),
                 plain(row["errors"]) if row["errors"] else "0",
                 count(row["skipped"]),
                 number(row["lag_p99_ms"]),
+                str(row["device"]),
             )
             for row in rows
         ],
