@@ -40,11 +40,15 @@ class ServedModel:
             KeyError: no such signature or input, or an input without a default is missing.
             tf.errors.OpError: an op fails.
         """
+        if signature not in self._signatures:  # a protobuf map would make an empty one
+            raise KeyError(f"no signature {signature}; there are {', '.join(self._signatures)}")
         wanted = self._signatures[signature]
         defaults = {name: tf.make_ndarray(proto) for name, proto in wanted.defaults.items()}
         values = {**defaults, **inputs}
-        if missing := sorted(set(wanted.inputs) - set(values)):
-            raise KeyError(f"{signature} lacks the inputs {', '.join(missing)}")
+        if set(values) != set(wanted.inputs):
+            raise KeyError(
+                f"{signature} takes {', '.join(wanted.inputs)}; got {', '.join(values) or 'none'}"
+            )
         feeds = {wanted.inputs[name].name: value for name, value in values.items()}
         outputs = {name: info.name for name, info in wanted.outputs.items()}
         return self._session.run(outputs, feeds)

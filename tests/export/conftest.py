@@ -175,3 +175,52 @@ def new_run(tmp_path: Path) -> Callable[..., Path]:
 
 def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+SETTINGS = ("export.k_max=20", "export.batch_sizes=[1, 2, 4]")
+
+
+@pytest.fixture(scope="session")
+def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A whole bundle of `run`; read it only."""
+    from dualtower_export import ExportConfig, export_bundle
+
+    from dualtower.config import load_section
+
+    config = load_section("export", ExportConfig, overrides=SETTINGS)
+    return export_bundle(run, tmp_path_factory.mktemp("exported") / "bundle", config)
+
+
+@pytest.fixture(scope="session")
+def plan(run: Path):
+    """What an export of `run` knows before it writes."""
+    from dualtower_export import ExportConfig
+    from dualtower_export.plan import plan_export
+
+    from dualtower.config import load_section
+
+    return plan_export(run, load_section("export", ExportConfig, overrides=SETTINGS))
+
+
+@pytest.fixture(scope="session")
+def reference(plan):
+    """The towers without a graph of ours."""
+    from dualtower_export.reference import Reference
+
+    return Reference(plan.trained, plan.encoder, plan.index)
+
+
+@pytest.fixture(scope="session")
+def served(bundle):
+    """The three models of the bundle by name, each in a session."""
+    from contextlib import ExitStack
+
+    from dualtower_export.serving_session import open_model
+
+    from dualtower.bundle import MODELS
+
+    with ExitStack() as stack:
+        yield {
+            model: stack.enter_context(open_model(bundle.model_path(model) / str(bundle.version)))
+            for model in MODELS
+        }

@@ -1,0 +1,43 @@
+"""The text files of the server, read as its own messages where the package has them."""
+
+from __future__ import annotations
+
+import re
+
+from dualtower_export.config import ExportConfig
+from dualtower_export.server_config import batching_config, models_config, monitoring_config
+
+from dualtower.bundle import MODELS
+
+
+def test_models_config_parses_as_the_servers_message() -> None:
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    parsed = text_format.Parse(models_config(), model_server_config_pb2.ModelServerConfig())
+    entries = parsed.model_config_list.config
+    assert [entry.name for entry in entries] == list(MODELS)
+    for entry in entries:
+        assert entry.base_path == f"/models/{entry.name}"
+        assert entry.model_platform == "tensorflow"
+        assert entry.model_version_policy.latest.num_versions == 1
+
+
+def test_batching_numbers_are_wrapped_and_end_at_the_largest_size() -> None:
+    text = batching_config(ExportConfig(batch_sizes=(1, 3, 9), batch_timeout_us=250))
+    assert "max_batch_size { value: 9 }" in text
+    assert "batch_timeout_micros { value: 250 }" in text
+    assert re.findall(r"^allowed_batch_sizes: (\d+)$", text, re.M) == ["1", "3", "9"]
+    assert "pad_variable_length_inputs: true" in text
+    plain = re.findall(r"^(\w+): \d+$", text, re.M)
+    assert set(plain) == {"allowed_batch_sizes"}  # the one repeated int64 of that message
+
+
+def test_monitoring_is_on() -> None:
+    assert 'path: "/monitoring/prometheus/metrics"' in monitoring_config()
+    assert "enable: true" in monitoring_config()
+
+
+def test_a_bundle_renders_its_own_paths(bundle) -> None:
+    for model in MODELS:
+        assert f'base_path: "{bundle.path}/serving/{model}"' in bundle.models_config()
