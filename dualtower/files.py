@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -37,10 +38,11 @@ def _temporary(target: Path) -> Path:
 @contextmanager
 def disk_errors(target: Path) -> Iterator[None]:
     """Turns the disk's own errors into ones that say what to do."""
+    target = Path(re.sub(rf"{re.escape(_MARK)}\d+-[0-9a-f]+", "", str(target)))
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UnavailableError(
                 f"no space left while writing {target}; nothing was published. "
                 f"Free some space (`df -h {target.parent}`) and run the command again"

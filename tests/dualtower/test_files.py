@@ -82,7 +82,7 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, number: int) -> None:
     with (
-        pytest.raises(UsageError, match="cannot be written .*choose a folder you may write to"),
+        pytest.raises(UsageError, match=r"cannot be written .*choose a folder you may write to"),
         disk_errors(tmp_path / "x"),
     ):
         raise OSError(number, os.strerror(number))

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tf_keras as keras
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from dualtower.errors import DataError, UsageError
 from dualtower.files import atomic_folder
@@ -169,7 +169,8 @@ def save_trained(
     shutil.rmtree(fresh, ignore_errors=True)
     with atomic_folder(fresh) as folder:
         encoder.save(folder / "encoder")
-        save_file(tensors, folder / "towers.safetensors")
+        # not save_file: it reports a full disk as an error of its own kind
+        (folder / "towers.safetensors").write_bytes(save(tensors))
         pq.write_table(_catalogue_table(catalogue, warm), folder / "catalogue.parquet")
         (folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     if final.exists():

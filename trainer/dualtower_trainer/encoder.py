@@ -58,7 +58,7 @@ class Encoder:
     """A frozen BERT: `encode` gives the masked mean of its last hidden states.
 
     Example:
-        >>> encoder = Encoder.load(fetch("minilm"), max_tokens=24)   # doctest: +SKIP
+        >>> encoder = Encoder.load(fetch("minilm"), max_tokens=32)   # doctest: +SKIP
         >>> encoder.encode(["green tea", "black tea"]).shape         # doctest: +SKIP
         (2, 384)
     """
@@ -150,9 +150,9 @@ class Encoder:
             (temporary / "config.json").write_text(self.config.to_json(), encoding="utf-8")
             vocab = "\n".join(self.tokenizer.vocab) + "\n"
             (temporary / "vocab.txt").write_bytes(vocab.encode())
-            safetensors.numpy.save_file(
-                dict(self._tensors), temporary / "model.safetensors", metadata={"format": "pt"}
-            )
+            # not save_file: it reports a full disk as an error of its own kind
+            content = safetensors.numpy.save(dict(self._tensors), metadata={"format": "pt"})
+            (temporary / "model.safetensors").write_bytes(content)
             lowercase = json.dumps({"do_lower_case": self.tokenizer.lowercase})
             (temporary / _TOKENIZER_CONFIG).write_text(lowercase + "\n", encoding="utf-8")
         return folder

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from dualtower.errors import DataError
 from dualtower.files import atomic_file
@@ -99,7 +99,8 @@ class Learner:
             for place, variable in enumerate(self._optimizer.variables)
         }
         with atomic_file(path) as temporary:
-            save_file(tensors, temporary, metadata={"facts": json.dumps(facts)})
+            # not save_file: it reports a full disk as an error of its own kind
+            temporary.write_bytes(save(tensors, metadata={"facts": json.dumps(facts)}))
 
     def restore(self, path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Continues from a file of `save`; returns the best weights and the facts.

@@ -195,3 +195,25 @@ def test_wrong_settings_exit_with_2(
     assert result.exception is not None
     assert getattr(result.exception, "exit_code", None) == 2
     assert message in str(result.exception)
+
+
+def test_a_full_disk_is_named_and_leaves_no_model(
+    shop: Path, settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A limit on the size of a file stands in for the disk: the kernel refuses the write."""
+    run = tmp_path / "run"
+    limited = ["bash", "-c", 'ulimit -f 12 && exec "$@"', "limited"]
+    done = subprocess.run(
+        [*limited, *command(shop, run, settings)], capture_output=True, text=True, check=False,
+        preexec_fn=_ignore_file_size_signal,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (run / "model").exists()
+    assert not [path for path in run.rglob("*.tmp-*")]
+
+
+def _ignore_file_size_signal() -> None:
+    """With SIGXFSZ ignored, a write beyond the limit fails with EFBIG instead of a death."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
