@@ -173,6 +173,47 @@ def test_the_report_is_one_page_that_loads_nothing(work: Path) -> None:
     assert page.count("<svg") >= 4
 
 
+@pytest.fixture(scope="module")
+def address(work: Path):
+    from dualtower_serving import start
+
+    with start(work / "bundle", engine="embedded", port=0) as server:
+        yield server.address
+
+
+def example(name: str, *arguments: str) -> list[str]:
+    path = Path(__file__).resolve().parents[2] / "examples" / name
+    done = subprocess.run(
+        [sys.executable, str(path), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_client_example_runs(address: str) -> None:
+    lines = example("ask_server.py", address)
+    assert len(lines) == 11
+    assert lines[-1].startswith("bundle ")
+
+
+def test_a_phone_recommends_what_the_server_does(work: Path, address: str) -> None:
+    """The example reads float16 vectors and a float32 tower: ties may swap, little else."""
+    from dualtower_clients import Recommender
+
+    on_device = example("on_device.py", str(work / "bundle" / "edge"), "float32")
+    texts = read_catalogue(work)
+    history = ["organic oat milk, barista edition", *texts[:3]]
+    with Recommender(address) as recommender:
+        served = recommender.recommend(history, k=10)
+    assert len(set(on_device) & set(served.item_ids)) >= 9
+
+
+def read_catalogue(work: Path) -> list[str]:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(work / "bundle" / "index" / "catalogue.parquet")["text"].to_pylist()
+
+
 def test_a_second_walk_reuses_everything_and_says_so(work: Path) -> None:
     before = read(work, "demo.json")
     again = Process(work, "--json")
