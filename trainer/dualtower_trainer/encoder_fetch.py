@@ -117,7 +117,7 @@ def fetch_report(
         raise UsageError(
             f"from_dir goes with the name 'minilm', got {name!r}; give the folder alone"
         )
-    if not Path(name).is_dir():
+    if not name or not Path(name).is_dir():
         raise UsageError(f"no encoder {name!r}; known: 'minilm', 'tiny', or a BERT folder's path")
     Encoder.load(name)
     return Fetched(Path(name), "the folder itself", _hashes(Path(name)), pinned=False)

@@ -107,6 +107,8 @@ class Tokenizer:
 
     def rows(self, texts: Sequence[str | bytes]) -> list[list[int]]:
         """The ids of each text with [CLS] and [SEP], not padded."""
+        if isinstance(texts, (str, bytes)):
+            raise TypeError("texts must be a sequence of texts, got a single one")
         decoded = [_decode(text) for text in texts]
         room = self.max_tokens - 2
         rows = []
@@ -133,6 +135,8 @@ def _decode(text: str | bytes) -> str:
             return text
         # a lone surrogate has no UTF-8 form: it is invalid, like a broken byte
         text = text.encode("utf-8", errors="surrogatepass")
+    elif not isinstance(text, bytes):
+        raise TypeError(f"a text must be str or bytes, got {text!r}")
     return _GAP.sub("", text.decode("utf-8", errors="replace"))
 
 
