@@ -15,8 +15,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from dualtower_benchmarks.bench_run import SCHEMA
 from dualtower_benchmarks.machine import NO_GPU, machine_facts
@@ -310,37 +308,9 @@ def _measurements() -> dict[str, Any]:
 def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Three tiny SavedModels that a real server serves, two tiny TFLite files, a catalogue."""
     folder = tmp_path_factory.mktemp("small") / "bundle"
-    here = Path(__file__).parent
-    tokens, history_items, dim = 8, 6, 4  # as in mini_bundle.py
-    for script, arguments in (
-        (here.parent / "serving" / "mini_bundle.py", [folder]),
-        (here / "edge_files.py", [folder / "edge", tokens, history_items, dim]),
-    ):
-        subprocess.run([sys.executable, str(script), *map(str, arguments)], check=True)
-    (folder / "index").mkdir()
-    vectors = np.eye(8, dim, dtype=np.float32)
-    table = pa.table(
-        {
-            "item_id": [f"i{row}" for row in range(8)],
-            "text": [f"item number {row}" for row in range(8)],
-            "blocked": [False] * 7 + [True],
-            "vector": pa.array(vectors.tolist(), pa.list_(pa.float32())),
-        }
+    script = Path(__file__).with_name("small_bundle.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)], capture_output=True, text=True
     )
-    pq.write_table(table, folder / "index" / "catalogue.parquet")
-    manifest = json.loads((folder / "bundle.json").read_text())
-    edge = {"history_items": history_items, "item_tokens": tokens, "lowercase": True}
-    variants = [
-        {
-            "tower": path.name.partition(".")[0],
-            "variant": "float32",
-            "file": f"edge/{path.name}",
-            "size_bytes": path.stat().st_size,
-            "verdict": "ship",
-        }
-        for path in sorted((folder / "edge").glob("*.tflite"))
-    ]
-    # the fingerprint that the models carry stays what mini_bundle.py made it
-    manifest |= {"space": manifest["space"] | edge, "variants": variants}
-    (folder / "bundle.json").write_text(json.dumps(manifest))
+    assert done.returncode == 0, done.stderr
     return Bundle.open(folder)
