@@ -124,7 +124,7 @@ class Encoder:
         model.trainable = False
         return model
 
-    def encode(self, texts: Sequence[str | bytes], batch_size: int = 64) -> np.ndarray:
+    def encode(self, texts: Sequence[str | bytes], batch_size: int = 128) -> np.ndarray:
         """Vectors float32 [n, hidden] of n texts, in their order.
 
         Texts are sorted by length and padded to the longest of their batch, so that short titles

@@ -23,22 +23,27 @@ def encoder() -> None:
     """Obtain the BERT that reads item texts."""
 
 
-@encoder.command(
-    epilog="Example: dualtower encoder fetch minilm, or without a network: dualtower encoder fetch "
-    "minilm --from-dir /media/usb/all-MiniLM-L6-v2, or: dualtower encoder fetch tiny --texts "
-    "data/items.parquet --out tiny"
-)
+@encoder.command()
 @click.argument("name", default="minilm", type=click.Choice(["minilm", "tiny"]))
 @click.option(
-    "--from-dir", type=_FOLDER, help="Copy from this Hugging Face BERT folder; no network."
+    "--from-dir",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Copy from this Hugging Face BERT folder; no network.",
 )
-@click.option("--cache", type=_FOLDER, help="Where encoders are kept; default: the user's cache.")
+@click.option(
+    "--cache",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Where encoders are kept; default: the user's cache.",
+)
 @click.option(
     "--texts",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="tiny: items.parquet (or its folder) whose `text` column is learned from.",
 )
-@click.option("--out", type=_FOLDER, help="tiny: the new folder to write.")
+@click.option("--out", type=_FOLDER, metavar="DIR", help="tiny: the new folder to write.")
 @click.option("--seed", default=0, show_default=True, help="tiny: the same seed, the same encoder.")
 @click.option("--json", "as_json", is_flag=True, help="Print folder, source and hashes as JSON.")
 def fetch(
@@ -57,6 +62,12 @@ def fetch(
     pinned sha256. HF_ENDPOINT and HF_HUB_OFFLINE are honoured.
 
     tiny is a small BERT trained here on your own texts in seconds; it needs no network.
+
+    \b
+    Examples:
+      dualtower encoder fetch minilm
+      dualtower encoder fetch minilm --from-dir /media/usb/all-MiniLM-L6-v2
+      dualtower encoder fetch tiny --texts data/items.parquet --out tiny
     """
     if name == "tiny":
         _only_with("minilm", {"--from-dir": from_dir, "--cache": cache})
@@ -78,9 +89,12 @@ def _tiny(texts: Path | None, out: Path | None, seed: int) -> Fetched:
     if out.exists():
         raise UsageError(f"{out} exists already; remove it or choose another folder")
     from dualtower.bundle import sha256_of
+    from dualtower_trainer.quiet_tensorflow import import_tensorflow
     from dualtower_trainer.tiny import make_tiny, read_texts
 
-    make_tiny(read_texts(texts), out, seed=seed)
+    learned = read_texts(texts)
+    import_tensorflow()
+    make_tiny(learned, out, seed=seed)
     hashes = {path.name: sha256_of(path) for path in sorted(out.iterdir())}
     return Fetched(out, f"trained on {texts}", hashes, pinned=False)
 

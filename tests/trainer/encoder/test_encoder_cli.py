@@ -111,5 +111,5 @@ def test_help_shows_an_example_and_imports_no_tensorflow() -> None:
         "sys.exit('tensorflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert "Example: dualtower encoder fetch minilm" in done.stdout
+    assert "Examples:\n    dualtower encoder fetch minilm\n" in done.stdout
     assert "--from-dir" in done.stdout

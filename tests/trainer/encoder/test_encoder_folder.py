@@ -294,3 +294,14 @@ def test_configuration_defaults_and_overrides() -> None:
 def test_configuration_errors(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_section("encoder", EncoderConfig, overrides=[override])
+
+
+@pytest.mark.network
+def test_batch_mates_change_a_vector_of_minilm_only_by_rounding(minilm: Path) -> None:
+    encoder = Encoder.load(minilm)
+    texts = [
+        " ".join(["green tea", "bags", "of paper", "20 ct"][: n % 5]) + str(n) for n in range(60)
+    ]
+    whole = encoder.encode(texts)
+    np.testing.assert_allclose(encoder.encode(texts[::-1], batch_size=7)[::-1], whole, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(texts, batch_size=1), whole, atol=1e-5)
