@@ -22,6 +22,7 @@ __all__ = ["WARMUP_FILE", "warm_up"]
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000
+_FRAME_BYTES = 16  # of each record: its length and two checksums
 
 
 def warm_up(servable: Servable, version: int, path: str, *, iterations: int = 1) -> int:
@@ -38,7 +39,7 @@ def warm_up(servable: Servable, version: int, path: str, *, iterations: int = 1)
         if count > _MAX_RECORDS:
             raise StatusError(
                 Code.INVALID_ARGUMENT,
-                f"Number of warmup records exceeeds the maximum ({_MAX_RECORDS}) at {file}",
+                f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {file}",
             )
         log = _parse(record)
         kind = log.WhichOneof("log_type")
@@ -56,13 +57,18 @@ def warm_up(servable: Servable, version: int, path: str, *, iterations: int = 1)
 
 def _records(file: str) -> Iterator[bytes]:
     records = tf.compat.v1.io.tf_record_iterator(file)
+    read_bytes = 0
     while True:
         try:
-            yield next(records)
+            record = next(records)
         except StopIteration:
-            return
+            break
         except tf.errors.OpError as error:
             raise StatusError(error.error_code, f"{file}: {error.message}") from error
+        read_bytes += len(record) + _FRAME_BYTES
+        yield record
+    if read_bytes != os.path.getsize(file):  # TensorFlow passes over a cut-off length in silence
+        raise StatusError(Code.DATA_LOSS, f"{file} ends within a record")
 
 
 def _parse(record: bytes) -> prediction_log_pb2.PredictionLog:
