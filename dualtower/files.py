@@ -52,6 +52,10 @@ def disk_errors(target: Path) -> Iterator[None]:
                 f"{target} cannot be written ({error.strerror}); "
                 "choose a folder you may write to, or change its permissions"
             ) from error
+        if error.errno == errno.ENOENT:
+            raise UsageError(
+                f"{target} cannot be written: {error.filename} is not there and cannot be made"
+            ) from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise UsageError(
                 f"{target} cannot be written: {error.filename} is in the way ({error.strerror})"

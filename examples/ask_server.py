@@ -1,7 +1,7 @@
 """Asks a running server for recommendations: a whole client, without TensorFlow.
 
-    dualtower serve demo/bundle --port 8500
-    python examples/ask_server.py localhost:8500
+dualtower serve demo/bundle --port 8500
+python examples/ask_server.py localhost:8500
 """
 
 import sys

@@ -12,8 +12,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dualtower_clients import Description, Recommender
-
 from dualtower.bundle import Bundle
 from dualtower.errors import BundleMismatch
 from dualtower.progress import bar, say
@@ -25,6 +23,7 @@ from dualtower_benchmarks.priority import real_time
 from dualtower_benchmarks.settings import SIGNATURES, BenchConfig
 from dualtower_benchmarks.targets import GrpcTarget
 from dualtower_benchmarks.workload import Workload, check_answer
+from dualtower_clients import Description, Recommender
 
 __all__ = ["Server", "measure_server", "running_server"]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dualtower_clients.codec import decode, encode
-from dualtower_clients.proto.inference_pb2 import ModelSpec, PredictRequest, PredictResponse
 
 from dualtower.bundle import Bundle
 from dualtower.errors import BundleError
 from dualtower_benchmarks.settings import SIGNATURES
+from dualtower_clients.codec import decode, encode
+from dualtower_clients.proto.inference_pb2 import ModelSpec, PredictRequest, PredictResponse
 
 __all__ = ["DISTINCT_REQUESTS", "Workload", "check_answer"]
 

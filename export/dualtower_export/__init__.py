@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dualtower_trainer  # noqa: F401  sets TensorFlow's environment before any module imports it
-
 from dualtower_export.config import ExportConfig
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow.parquet as pq
-from dualtower_trainer.tokenizer import read_vocab
 
 from dualtower.bundle import MODELS, Bundle, Problem
 from dualtower_export.description import ask
 from dualtower_export.edge_files import FACTS, IDS, VECTORS, VOCABULARY, read_edge_facts
 from dualtower_export.serving_session import open_model
 from dualtower_export.space import hash_strings
+from dualtower_trainer.tokenizer import read_vocab
 
 __all__ = ["verify_deep"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
-from dualtower_trainer.bert import build_bert, load_weights
-from dualtower_trainer.checkpoint import Trained
 
 from dualtower_export.item_graph import item_function
+from dualtower_trainer.bert import build_bert, load_weights
+from dualtower_trainer.checkpoint import Trained
 
 __all__ = ["TOWERS", "convert"]
 

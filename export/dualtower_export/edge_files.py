@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.tokenizer import Tokenizer
 

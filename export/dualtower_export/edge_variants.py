@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from dualtower_trainer.checkpoint import Trained
-from dualtower_trainer.tokenizer import Tokenizer
 
 from dualtower_export.config import ExportConfig
 from dualtower_export.edge_files import half_vectors
@@ -24,6 +22,8 @@ from dualtower_export.fidelity import compare_rankings, cosines
 from dualtower_export.gate_data import GateData
 from dualtower_export.reference import Reference
 from dualtower_export.verdict import Measured
+from dualtower_trainer.checkpoint import Trained
+from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = ["convert_variants", "measure_variants"]
 

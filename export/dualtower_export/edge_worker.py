@@ -70,9 +70,8 @@ def embed(tflite: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
 def _main(path: str) -> None:
     _end_with_parent()
     job = Job(**json.loads(Path(path).read_text(encoding="utf-8")))
-    from dualtower_trainer.checkpoint import load_trained
-
     from dualtower_export.edge_convert import convert
+    from dualtower_trainer.checkpoint import load_trained
 
     try:
         content = convert(load_trained(Path(job.run)), job.tower, job.variant)

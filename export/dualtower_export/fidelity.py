@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from dualtower_trainer.metrics import estimate, recall_at, top_k
 
 __all__ = ["RankingChange", "compare_rankings", "cosines", "largest_error", "overlap_at"]

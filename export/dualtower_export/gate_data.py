@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from dualtower_trainer.checkpoint import Trained
-from dualtower_trainer.data import load_dataset, split
 
 from dualtower.errors import DataError
 from dualtower_export.config import ExportConfig
+from dualtower_trainer.checkpoint import Trained
+from dualtower_trainer.data import load_dataset, split
 
 __all__ = ["GateData", "choose", "load_gate_data"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from dualtower_trainer.tokenizer import Tokenizer
 
 from dualtower_export.config import ExportConfig
 from dualtower_export.fidelity import cosines, largest_error
@@ -13,6 +12,7 @@ from dualtower_export.gate import Gate
 from dualtower_export.reference import Reference
 from dualtower_export.serving_session import ServedModel
 from dualtower_export.warmup import token_rows
+from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = ["check_item_tower", "check_user_tower", "user_histories"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from dualtower_trainer.checkpoint import Trained
 
 __all__ = ["write_index"]

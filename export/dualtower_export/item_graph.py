@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 import tf_keras
+
+from dualtower_export.frozen import freeze
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.tokenizer_graph import graph_tokenizer
 from dualtower_trainer.towers import TowerConfig
-
-from dualtower_export.frozen import freeze
 
 __all__ = ["ItemGraph", "item_function"]
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualtower_trainer.checkpoint import Trained, load_trained
-from dualtower_trainer.encoder import Encoder
-
 from dualtower.bundle import MODELS, fingerprint_of
 from dualtower.errors import UnavailableError
 from dualtower_export.catalogue_index import CatalogueIndex
 from dualtower_export.config import ExportConfig
 from dualtower_export.serving_models import Description
 from dualtower_export.space import space_of
+from dualtower_trainer.checkpoint import Trained, load_trained
+from dualtower_trainer.encoder import Encoder
 
 __all__ = ["Plan", "check_room", "plan_export"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from dualtower_trainer.checkpoint import Trained
-from dualtower_trainer.encoder import Encoder
 
 from dualtower_export.catalogue_index import CatalogueIndex
+from dualtower_trainer.checkpoint import Trained
+from dualtower_trainer.encoder import Encoder
 
 __all__ = ["Reference"]
 

@@ -10,10 +10,9 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+from dualtower_export import contract
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.tokenizer import Tokenizer
-
-from dualtower_export import contract
 
 __all__ = ["hash_strings", "space_of"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tensorflow as tf
 import tf_keras
-from dualtower_trainer.towers import TowerConfig
 
 from dualtower_export.catalogue_graph import CatalogueGraph
 from dualtower_export.frozen import freeze
 from dualtower_export.history_graph import Entries, compact, distinct_entries, most_recent
 from dualtower_export.item_graph import ItemGraph
+from dualtower_trainer.towers import TowerConfig
 
 __all__ = ["UserGraph"]
 

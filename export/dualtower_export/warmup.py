@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from dualtower_trainer.tokenizer import Tokenizer
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from dualtower_export.contract import DESCRIBE_INPUT
+from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = [
     "FILE_NAME",

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import grpc
-from dualtower_clients.proto import inference_pb2, management_pb2
 from google.protobuf.message import DecodeError, Message
 
+from dualtower_clients.proto import inference_pb2, management_pb2
 from dualtower_serving.service import ModelService
 from dualtower_serving.status import Code, StatusError, truncate
 

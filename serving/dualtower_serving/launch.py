@@ -15,10 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from dualtower_clients import ClientError, ServingClient
-
 from dualtower.bundle import MODELS, Bundle
 from dualtower.errors import BundleError, UnavailableError, UsageError
+from dualtower_clients import ClientError, ServingClient
 from dualtower_serving import engines, supervise
 from dualtower_serving.engines import Plan
 from dualtower_serving.failures import explain

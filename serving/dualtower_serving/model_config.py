@@ -9,9 +9,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dualtower_clients.proto import management_pb2
 from google.protobuf import text_format
 
+from dualtower_clients.proto import management_pb2
 from dualtower_serving.status import Code, StatusError
 from dualtower_serving.versions import VersionPolicy, policy_of
 

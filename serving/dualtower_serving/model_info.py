@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dualtower_clients.proto import inference_pb2, management_pb2, signature_pb2
-
 from dualtower_serving.model_versions import VersionState
 from dualtower_serving.servable import Servable
 from dualtower_serving.status import Code, StatusError

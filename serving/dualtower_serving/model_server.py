@@ -18,10 +18,9 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
-from dualtower_clients.proto import management_pb2
-
 from dualtower import __version__
 from dualtower.errors import UsageError
+from dualtower_clients.proto import management_pb2
 from dualtower_serving import flags as flags_of
 from dualtower_serving import model_config
 from dualtower_serving.flags import Flags

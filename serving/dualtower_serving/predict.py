@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 from dualtower_clients import codec
 from dualtower_clients.errors import TensorError
 from dualtower_clients.proto import inference_pb2, signature_pb2
-from numpy.typing import NDArray
-
 from dualtower_serving.servable import Servable
 from dualtower_serving.status import Code, StatusError
 

@@ -14,11 +14,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of the tokenisers
-from dualtower_clients.proto import management_pb2
 
+from dualtower_clients.proto import management_pb2
 from dualtower_serving import servable
 from dualtower_serving.flags import Flags
 from dualtower_serving.grpc_front import GrpcFront
+from dualtower_serving.memory import release_memory
 from dualtower_serving.predict import AnswerSettings
 from dualtower_serving.servable import Servable, SessionSettings
 from dualtower_serving.served_models import LoadRules, ServedModels
@@ -27,6 +28,10 @@ from dualtower_serving.status import Code, StatusError
 from dualtower_serving.warmup import warm_up
 
 __all__ = ["RunningModels"]
+
+# The stock server takes 4 a core at the start. Loading is hardly faster so, but needs several times
+# the size of each model that is under way; two, so that a slow load lets another pass.
+_LOAD_THREADS = 2
 
 _log = logging.getLogger(__name__)
 
@@ -116,6 +121,7 @@ def _loader(flags: Flags) -> Callable[[str, int, str], Servable]:
 
     def load(model: str, version: int, path: str) -> Servable:
         loaded = servable.load(path, settings)
+        release_memory()  # before the warm-up needs memory of its own
         if flags.enable_model_warmup:
             try:
                 count = warm_up(
@@ -129,6 +135,7 @@ def _loader(flags: Flags) -> Callable[[str, int, str], Servable]:
                 raise
             if count:
                 _log.info("model %s version %d: %d warm-up requests ran", model, version, count)
+        release_memory()
         return loaded
 
     return load
@@ -138,5 +145,5 @@ def _rules(flags: Flags) -> LoadRules:
     return LoadRules(
         retries=flags.max_num_load_retries,
         retry_pause_s=flags.load_retry_interval_micros / 1e6,
-        threads=flags.num_load_threads or 4 * (os.cpu_count() or 1),
+        threads=flags.num_load_threads or _LOAD_THREADS,
     )

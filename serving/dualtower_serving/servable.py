@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from dualtower_clients import codec
-from dualtower_clients.errors import TensorError
-from dualtower_clients.proto import signature_pb2
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorflow.core.protobuf import config_pb2
 
+from dualtower_clients import codec
+from dualtower_clients.errors import TensorError
+from dualtower_clients.proto import signature_pb2
 from dualtower_serving.status import Code, StatusError
 
 __all__ = ["Servable", "SessionSettings", "load"]

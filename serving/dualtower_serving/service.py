@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 
 from dualtower_clients.proto import inference_pb2, management_pb2
-
 from dualtower_serving import model_config, model_info
 from dualtower_serving.labels import Labels, check_labels, resolve
 from dualtower_serving.model_config import ModelSettings

@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator
 
 import tensorflow as tf
-from dualtower_clients.proto import prediction_log_pb2
 from google.protobuf.message import DecodeError
 
+from dualtower_clients.proto import prediction_log_pb2
 from dualtower_serving.predict import predict
 from dualtower_serving.servable import Servable
 from dualtower_serving.status import Code, StatusError

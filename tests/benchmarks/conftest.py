@@ -16,6 +16,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+
+from dualtower.bundle import Bundle
 from dualtower_benchmarks.bench_run import SCHEMA
 from dualtower_benchmarks.machine import NO_GPU, machine_facts
 from dualtower_benchmarks.open_loop import OpenLoopRun
@@ -23,8 +25,6 @@ from dualtower_benchmarks.points import Points, Subject
 from dualtower_benchmarks.ratios import ratios_of
 from dualtower_benchmarks.samples import Samples
 from dualtower_benchmarks.settings import BenchConfig
-
-from dualtower.bundle import Bundle
 
 
 class EchoServer:

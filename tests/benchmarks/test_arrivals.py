@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dualtower_benchmarks.arrivals import constant, poisson
 from scipy import stats
+
+from dualtower_benchmarks.arrivals import constant, poisson
 
 
 def test_poisson_gaps_are_exponential_and_counts_are_poisson() -> None:

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from dualtower.bundle import Bundle
+from dualtower.errors import BundleError, BundleMismatch, UnavailableError
 from dualtower_benchmarks.bench_run import SCHEMA, read_bench, run_bench
 from dualtower_benchmarks.edge import LiteRtTarget
 from dualtower_benchmarks.in_process import measure_in_process
@@ -21,9 +24,6 @@ from dualtower_benchmarks.settings import BenchConfig
 from dualtower_benchmarks.workload import Workload
 from dualtower_clients import ServerUnreachable
 from dualtower_serving import RunningServer, start
-
-from dualtower.bundle import Bundle
-from dualtower.errors import BundleError, BundleMismatch, UnavailableError
 
 pytestmark = pytest.mark.slow
 

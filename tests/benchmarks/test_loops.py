@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
+from dualtower.errors import UnavailableError
 from dualtower_benchmarks.arrivals import constant
 from dualtower_benchmarks.closed_loop import run_closed_loop
 from dualtower_benchmarks.open_loop import OpenLoopRun, run_open_loop
 from dualtower_benchmarks.percentiles import nearest_rank
 from dualtower_benchmarks.samples import Samples
 from dualtower_benchmarks.targets import GrpcTarget
-
-from dualtower.errors import UnavailableError
 
 STALL_S = 0.5
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
 from dualtower_benchmarks.percentiles import (
     minimum_samples,
     nearest_rank,
     percentile,
     ratio_of_percentiles,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 
 SHARES = (0.5, 0.9, 0.99, 0.999)
 

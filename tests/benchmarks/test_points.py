@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from dualtower_benchmarks.bench_table import bench_table
 from dualtower_benchmarks.open_loop import OpenLoopRun
 from dualtower_benchmarks.percentiles import ratio_of_percentiles

@@ -6,6 +6,7 @@ import os
 import threading
 
 import pytest
+
 from dualtower_benchmarks.priority import real_time
 
 pytestmark = pytest.mark.skipif(

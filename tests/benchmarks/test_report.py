@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from dualtower_benchmarks.report import Written, write_report
 
 from dualtower.errors import BundleError, BundleMismatch, UsageError
+from dualtower_benchmarks.report import Written, write_report
 
 VOID = {"meta", "br", "img", "hr", "input", "link"}
 SVG_EMPTY = {"path", "use", "rect", "circle", "line"}

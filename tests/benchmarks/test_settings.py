@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from dualtower_benchmarks.settings import BenchConfig
 
 from dualtower.config import load_section, to_toml
 from dualtower.errors import ConfigError
+from dualtower_benchmarks.settings import BenchConfig
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dualtower_benchmarks.workload import DISTINCT_REQUESTS, Workload, check_answer
-from dualtower_clients.codec import decode, encode
-from dualtower_clients.proto.inference_pb2 import PredictRequest, PredictResponse
 
 from dualtower.bundle import Bundle
 from dualtower.errors import BundleError
+from dualtower_benchmarks.workload import DISTINCT_REQUESTS, Workload, check_answer
+from dualtower_clients.codec import decode, encode
+from dualtower_clients.proto.inference_pb2 import PredictRequest, PredictResponse
 
 DIM = 3
 

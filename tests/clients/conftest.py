@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from dualtower_serving import RunningServer, start
 
 BUILDER = Path(__file__).parent.parent / "serving" / "mini_bundle.py"

@@ -9,13 +9,14 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from dualtower_clients import TensorError, decode, encode, encode_values
-from dualtower_clients.proto.tensor_pb2 import DataType, TensorProto, TensorShapeProto
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorflow.core.framework import tensor_pb2 as official_pb2
+
+from dualtower_clients import TensorError, decode, encode, encode_values
+from dualtower_clients.proto.tensor_pb2 import DataType, TensorProto, TensorShapeProto
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 NUMBERS = [*INTEGERS, "bool", "float16", "float32", "float64", "complex64", "complex128"]

@@ -6,10 +6,10 @@ import pickle
 
 import grpc
 import pytest
-from dualtower_clients import errors
-from dualtower_clients._calls import CallFacts, error_of
 
 from dualtower.errors import DualtowerError
+from dualtower_clients import errors
+from dualtower_clients._calls import CallFacts, error_of
 
 FACTS = CallFacts("host:8500", "recommender", 2.5)
 

@@ -10,6 +10,7 @@ import time
 import grpc
 import numpy as np
 import pytest
+
 from dualtower_clients import (
     CallCancelled,
     DeadlineExceeded,

@@ -6,10 +6,10 @@ import dataclasses
 import itertools
 
 import pytest
-from dualtower_clients import Description
-from dualtower_clients._pair import check_pair
 
 from dualtower.errors import BundleMismatch, UsageError
+from dualtower_clients import Description
+from dualtower_clients._pair import check_pair
 
 MODELS = ("user_tower", "item_tower", "recommender")
 

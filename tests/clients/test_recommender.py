@@ -6,10 +6,10 @@ import threading
 
 import numpy as np
 import pytest
-from dualtower_clients import BundleMismatch, Recommender, ServingClient
 
 from dualtower.bundle import Bundle
 from dualtower.errors import UsageError
+from dualtower_clients import BundleMismatch, Recommender, ServingClient
 
 
 @pytest.fixture(scope="module")

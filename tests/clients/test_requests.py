@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from dualtower_clients import _requests
-from dualtower_clients.proto import inference_pb2
 
 from dualtower.errors import UsageError
+from dualtower_clients import _requests
+from dualtower_clients.proto import inference_pb2
 
 
 def test_histories_are_cut_to_the_first_different_entries_and_filled_up():

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from dualtower_clients import BundleMismatch, Recommender, ServingClient
-from dualtower_serving import start
 
 from dualtower.bundle import MODELS, Bundle
+from dualtower_clients import BundleMismatch, Recommender, ServingClient
+from dualtower_serving import start
 
 
 def publish(source: Path, target: Path, model: str, version: int) -> None:

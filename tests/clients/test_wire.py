@@ -6,13 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from dualtower_clients.proto import (
-    inference_pb2,
-    management_pb2,
-    prediction_log_pb2,
-    signature_pb2,
-    tensor_pb2,
-)
 from google.protobuf import descriptor_pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +17,14 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.apis import (
     prediction_log_pb2 as official_log_pb2,
+)
+
+from dualtower_clients.proto import (
+    inference_pb2,
+    management_pb2,
+    prediction_log_pb2,
+    signature_pb2,
+    tensor_pb2,
 )
 
 OFFICIAL = {

@@ -13,11 +13,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import dualtower_trainer  # noqa: F401  sets the environment of TensorFlow
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+import dualtower_trainer  # noqa: F401  sets the environment of TensorFlow
 
 _WORDS = """
 green black white red sweet dark fresh dried salted whole milk tea coffee bread apple pear cheese
@@ -183,9 +184,8 @@ SETTINGS = ("export.k_max=20", "export.batch_sizes=[1, 2, 4]")
 @pytest.fixture(scope="session")
 def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory):
     """A whole bundle of `run`; read it only."""
-    from dualtower_export import ExportConfig, export_bundle
-
     from dualtower.config import load_section
+    from dualtower_export import ExportConfig, export_bundle
 
     config = load_section("export", ExportConfig, overrides=SETTINGS)
     return export_bundle(run, tmp_path_factory.mktemp("exported") / "bundle", config)
@@ -194,10 +194,9 @@ def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def plan(run: Path):
     """What an export of `run` knows before it writes."""
+    from dualtower.config import load_section
     from dualtower_export import ExportConfig
     from dualtower_export.plan import plan_export
-
-    from dualtower.config import load_section
 
     return plan_export(run, load_section("export", ExportConfig, overrides=SETTINGS))
 
@@ -215,9 +214,8 @@ def served(bundle):
     """The three models of the bundle by name, each in a session."""
     from contextlib import ExitStack
 
-    from dualtower_export.serving_session import open_model
-
     from dualtower.bundle import MODELS
+    from dualtower_export.serving_session import open_model
 
     with ExitStack() as stack:
         yield {

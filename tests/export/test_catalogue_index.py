@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dualtower_export.catalogue_index import CatalogueIndex
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtower.errors import DataError
+from dualtower_export.catalogue_index import CatalogueIndex
 
 
 def test_the_first_row_stands_for_a_shared_text() -> None:

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+
 from dualtower_export.config import VARIANTS
 from dualtower_export.fidelity import cosines
 from dualtower_trainer.tokenizer import Tokenizer

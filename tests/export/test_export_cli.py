@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from click.testing import CliRunner
+
 from dualtower_export.cli import export
 
 MAIN = "import sys; from dualtower.cli import main; main(sys.argv[1:])"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dualtower_export import ExportConfig
 
 from dualtower.config import load_section, to_toml
 from dualtower.errors import ConfigError
+from dualtower_export import ExportConfig
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dualtower_export.fidelity import compare_rankings, cosines, largest_error, overlap_at
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+
+from dualtower_export.fidelity import compare_rankings, cosines, largest_error, overlap_at
 
 
 def test_cosines_by_hand() -> None:

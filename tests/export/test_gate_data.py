@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dualtower_export.config import ExportConfig
-from dualtower_export.gate_data import choose, load_gate_data
 
 from dualtower.errors import DataError
+from dualtower_export.config import ExportConfig
+from dualtower_export.gate_data import choose, load_gate_data
 
 
 def test_it_is_bounded_and_holds_the_targets_first() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from dualtower_export.description import check_describe
 from dualtower_export.gate import Gate, failures
 from dualtower_export.gate_files import check_signatures

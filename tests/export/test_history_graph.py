@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from dualtower_export.history_graph import Entries, compact, distinct_entries, most_recent
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dualtower_export.history_graph import Entries, compact, distinct_entries, most_recent
 
 
 def _oracle(keys: np.ndarray, present: np.ndarray, limit: int) -> list[tuple[int, int, int]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import tensorflow as tf
+
+from dualtower.bundle import MODELS
 from dualtower_export.gate_files import check_ops
 from dualtower_export.op_list import foreign_ops
 from dualtower_export.saved_model import read_graph_ops
-
-from dualtower.bundle import MODELS
 
 
 def test_foreign_ops_are_named_once_and_sorted() -> None:

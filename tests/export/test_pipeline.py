@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from dualtower_export import ExportConfig, export_bundle
-from dualtower_export.pipeline import rejected_path
-from dualtower_export.plan import check_room
 
 from dualtower.bundle import MODELS, Bundle, verify
 from dualtower.errors import DataError, GateFailed, UnavailableError, UsageError
+from dualtower_export import ExportConfig, export_bundle
+from dualtower_export.pipeline import rejected_path
+from dualtower_export.plan import check_room
 
 FEW = ExportConfig(variants=("float32",), batch_sizes=(1,), k_max=5)
 
@@ -110,7 +110,7 @@ def test_a_run_that_is_missing_or_truncated(new_run: Callable[..., Path], tmp_pa
         broken = new_run(name.replace("/", "-"))
         path = broken / "model" / name
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        with pytest.raises((DataError, UsageError), match="truncated|damaged|whole"):
+        with pytest.raises((DataError, UsageError), match=r"truncated|damaged|whole"):
             export_bundle(broken, tmp_path / "b", FEW)
     assert not (tmp_path / "b").exists()
 
@@ -144,10 +144,33 @@ def test_a_gate_that_says_no_publishes_nothing(run: Path, tmp_path: Path) -> Non
     answers = json.loads(rejected_path(out).read_text(encoding="utf-8"))
     refused = [gate["name"] for gate in answers["gates"] if not gate["passed"]]
     assert {name.partition("/")[0] for name in refused} == {"parity"}
-    # and float32 itself fails when it must be nearer than it can be
-    with pytest.raises(GateFailed, match=r"edge/item_tower\.float32.*at worst"):
-        export_bundle(run, out, replace(FEW, parity_cosine=1.0))
     assert not out.exists()
+
+
+def test_float32_that_is_not_near_enough_fails_the_export(bundle, tmp_path: Path) -> None:
+    from dualtower_export.fidelity import RankingChange
+    from dualtower_export.pipeline import _decide, _stop_if_refused
+    from dualtower_export.verdict import Measured
+
+    edge = tmp_path / "b" / "edge"
+    shutil.copytree(bundle.edge_path, edge)
+    same = RankingChange(0.1, 0.1, 0.0, 1.0, 50)
+    measured = [
+        Measured("item_tower", "float32", 9, 9, 0.9999, 0.9990, same),
+        Measured("item_tower", "float16", 9, 9, 0.5, 0.4, same),
+        Measured("user_tower", "float32", 9, 9, 1.0, 1.0, same),
+    ]
+    variants, gates = _decide(measured, FEW, edge)
+    assert [entry["verdict"] for entry in variants] == ["do not ship", "do not ship", "ship"]
+    assert not (edge / "item_tower.float16.tflite").exists()
+    assert [(gate.name, gate.passed) for gate in gates] == [
+        ("edge/item_tower.float32", False),
+        ("edge/user_tower.float32", True),
+    ]
+    rejected = tmp_path / "b.rejected.json"
+    with pytest.raises(GateFailed, match=r"1 of 2 gates said no(.|\n)*parity_cosine"):
+        _stop_if_refused(gates, variants, rejected)
+    assert len(json.loads(rejected.read_text(encoding="utf-8"))["variants"]) == 3
 
 
 @pytest.mark.slow
@@ -179,7 +202,8 @@ def test_killed_at_any_moment_it_leaves_no_bundle_and_no_process(run: Path, tmp_
     for wait_for in (".scratch/item_tower.float32.log", "serving/user_tower/1/variables"):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            (temporary,) = _wait(lambda: list(tmp_path.glob("b.tmp-*")))
+            mine = f"b.tmp-{process.pid}-*"
+            (temporary,) = _wait(lambda: list(tmp_path.glob(mine)))  # noqa: B023
             _wait(lambda: (temporary / wait_for).exists())  # noqa: B023
         finally:
             process.send_signal(signal.SIGKILL)
@@ -214,11 +238,12 @@ def _workers_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_leaves_nothing(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", ["60k", "600k"], ids=["in a worker", "in a SavedModel"])
+def test_a_disk_that_fills_up_leaves_nothing(run: Path, tmp_path: Path, size: str) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(small)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)], capture_output=True
     )
     if mounted.returncode:
         pytest.skip("mounting a small disk needs root")
@@ -228,11 +253,13 @@ def test_a_disk_that_fills_up_leaves_nothing(run: Path, tmp_path: Path) -> None:
         plan = pipeline.plan_export(run, FEW)
         data = pipeline.load_gate_data(plan.trained, FEW)
         out = small / "b"
-        with (
-            pytest.raises(UnavailableError, match="no space left"),
-            pipeline._published(out) as folder,
-        ):
-            pipeline._build(plan, data, folder, rejected=tmp_path / "r.json", command="x")
+
+        def build() -> None:
+            with pipeline._published(out) as folder:
+                pipeline._build(plan, data, folder, rejected=tmp_path / "r.json", command="x")
+
+        with pytest.raises(UnavailableError, match="no space left"):
+            build()
         assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", str(small)], check=True)
@@ -242,10 +269,15 @@ def test_two_that_finish_at_once_one_is_told(tmp_path: Path) -> None:
     from dualtower_export.pipeline import _published
 
     out = tmp_path / "b"
-    with pytest.raises(UsageError, match="by another export meanwhile"), _published(out) as folder:
-        (folder / "mine").write_text("1")
-        out.mkdir()
-        (out / "theirs").write_text("2")
+
+    def build_while_another_finishes() -> None:
+        with _published(out) as folder:
+            (folder / "mine").write_text("1")
+            out.mkdir()
+            (out / "theirs").write_text("2")
+
+    with pytest.raises(UsageError, match="by another export meanwhile"):
+        build_while_another_finishes()
     assert [path.name for path in out.iterdir()] == ["theirs"]
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from dualtower_export.retrieval_graph import Retrieval
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dualtower_export.retrieval_graph import Retrieval
 
 
 def _retrieval(vectors: np.ndarray, blocked: np.ndarray, k: int) -> Retrieval:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
+from dualtower.bundle import MODELS
 from dualtower_export.config import ExportConfig
 from dualtower_export.server_config import batching_config, models_config, monitoring_config
-
-from dualtower.bundle import MODELS
 
 
 def test_models_config_parses_as_the_servers_message() -> None:

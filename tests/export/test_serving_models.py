@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from dualtower_export.gate_retrieval import list_errors
-from dualtower_export.warmup import token_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dualtower_export.gate_retrieval import list_errors
+from dualtower_export.warmup import token_rows
 
 
 def strings(rows: list, columns: int | None = None) -> np.ndarray:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dualtower_export.config import ExportConfig
-from dualtower_export.plan import plan_export
-from dualtower_export.space import hash_strings
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dualtower.bundle import fingerprint_of
+from dualtower_export.config import ExportConfig
+from dualtower_export.plan import plan_export
+from dualtower_export.space import hash_strings
 
 
 def _fingerprint(run: Path) -> str:
@@ -46,6 +46,7 @@ def test_what_moves_a_vector_changes_it(
 
 def test_one_changed_weight_changes_it(run: Path, new_run: Callable[..., Path]) -> None:
     import numpy as np
+
     from dualtower_trainer.checkpoint import load_trained, save_trained
 
     changed = new_run("nudged")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from dualtower_export.config import ExportConfig
 from dualtower_export.fidelity import RankingChange
 from dualtower_export.verdict import Measured, judge

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
+from dualtower.bundle import Bundle, write_manifest
+from dualtower.bundle import verify as verify_bytes
 from dualtower_export.cli import verify
 from dualtower_export.deep_verify import verify_deep
 from dualtower_export.models_writer import build_models
 from dualtower_export.plan import plan_export
 from dualtower_export.saved_model import write_saved_model
-
-from dualtower.bundle import Bundle, write_manifest
-from dualtower.bundle import verify as verify_bytes
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from dualtower.bundle import MODELS
 from dualtower_export import warmup
 from dualtower_export.gate_warmup import check_warmup
 from dualtower_export.warmup import FILE_NAME, MAX_RECORDS, Request, read_requests
-
-from dualtower.bundle import MODELS
 
 
 @pytest.fixture

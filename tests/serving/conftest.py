@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from dualtower_clients import ClientError, ServingClient
 from dualtower_serving.launch import free_port
 

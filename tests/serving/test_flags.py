@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from dualtower_serving import flags
 
 from dualtower.errors import UsageError
+from dualtower_serving import flags
 
 MODEL = "--model_base_path=/m"
 

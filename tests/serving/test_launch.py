@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
-from dualtower_clients import Recommender
-from dualtower_serving import engines, start
-from dualtower_serving.launch import free_port
 
 from dualtower.bundle import Bundle
 from dualtower.errors import BundleError, UnavailableError, UsageError
+from dualtower_clients import Recommender
+from dualtower_serving import engines, start
+from dualtower_serving.launch import free_port
 
 COMMAND = [sys.executable, "-c", "from dualtower.cli import main; main()", "serve"]
 # a stand-in for the stock binary: the same server, without the flags that only that one has

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import text_format
+
 from dualtower_clients.proto.management_pb2 import ModelServerConfig
 from dualtower_serving import model_config
 from dualtower_serving.labels import check_labels, resolve
 from dualtower_serving.status import Code, StatusError
-from google.protobuf import text_format
 
 
 def parse(text: str) -> ModelServerConfig:

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+
 from dualtower_clients import ModelNotFound, RequestError, ServingClient, encode
 from dualtower_clients.proto import inference_pb2, management_pb2
 

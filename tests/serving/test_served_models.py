@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from dualtower_serving.model_config import ModelSettings
 from dualtower_serving.model_versions import State
 from dualtower_serving.served_models import LoadRules, ServedModels

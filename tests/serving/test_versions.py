@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from dualtower_clients.proto.management_pb2 import ServableVersionPolicy
 from dualtower_serving.versions import VersionPolicy, choose, on_disk, policy_of
 

@@ -6,11 +6,12 @@ float32 [users, items]. None of them sees anything but the training part of a sp
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import linalg, sparse
+
+from dualtower_trainer.tfidf import tfidf_matrix
 
 __all__ = [
     "Scorer",
@@ -19,12 +20,9 @@ __all__ = [
     "fit_popularity",
     "fit_tfidf",
     "interaction_matrix",
-    "tfidf_matrix",
 ]
 
 Scorer = Callable[[Sequence[np.ndarray]], np.ndarray]
-
-_WORD = re.compile(r"\w+")
 
 
 def interaction_matrix(users: np.ndarray, items: np.ndarray, n_items: int) -> sparse.csr_matrix:
@@ -40,35 +38,6 @@ def fit_popularity(matrix: sparse.csr_matrix) -> Scorer:
     """Scores an item by the number of users who took it in training, the same for everybody."""
     counts = np.asarray(matrix.sum(axis=0), np.float32).ravel()
     return lambda histories: np.broadcast_to(counts, (len(histories), len(counts))).copy()
-
-
-def tfidf_matrix(texts: Sequence[str], *, ngrams: int = 2) -> sparse.csr_matrix:
-    """L2-normalised TF-IDF [texts, terms] of word 1..n-grams; smooth idf, sublinear tf.
-
-    tf = 1 + ln(count), idf = ln((1 + texts) / (1 + df)) + 1, as in Manning, Raghavan & Schütze,
-    Introduction to Information Retrieval, chapter 6, with add-one smoothing.
-    """
-    vocabulary: dict[str, int] = {}
-    columns, pointers = [], [0]
-    for text in texts:
-        words = _WORD.findall(text.lower())
-        terms = [
-            " ".join(words[start : start + size])
-            for size in range(1, ngrams + 1)
-            for start in range(len(words) - size + 1)
-        ]
-        columns.extend(vocabulary.setdefault(term, len(vocabulary)) for term in terms)
-        pointers.append(len(columns))
-    counts = sparse.csr_matrix(
-        (np.ones(len(columns), np.float32), columns, pointers),
-        shape=(len(texts), max(len(vocabulary), 1)),
-    )
-    counts.sum_duplicates()
-    document_frequency = np.bincount(counts.indices, minlength=counts.shape[1])
-    counts.data = 1 + np.log(counts.data)
-    idf = np.log((1 + len(texts)) / (1 + document_frequency)) + 1
-    weighted = sparse.csr_matrix(counts @ sparse.diags(idf.astype(np.float32)))
-    return _unit_rows(weighted)
 
 
 def fit_tfidf(texts: Sequence[str]) -> Scorer:

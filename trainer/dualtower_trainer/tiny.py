@@ -22,7 +22,8 @@ from dualtower.progress import bar, say
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import random_tensors
 from dualtower_trainer.encoder import Encoder
-from dualtower_trainer.lsa import lsa_vectors, tfidf_matrix
+from dualtower_trainer.lsa import lsa_vectors
+from dualtower_trainer.tfidf import tfidf_matrix
 from dualtower_trainer.tokenizer import Tokenizer
 from dualtower_trainer.wordpiece import train_wordpiece
 

@@ -1,4 +1,4 @@
-"""Characters that both tokenisers drop, because their libraries read them by different Unicode years.
+"""Characters that both tokenisers drop: their libraries read them by different Unicode versions.
 
 Of 1,112,064 code points, Hugging Face's normaliser and pre-tokeniser on the one side and RE2, ICU
 and FastWordpieceTokenizer on the other disagree on these: marks, capitals and punctuation added to

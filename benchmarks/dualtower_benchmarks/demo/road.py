@@ -22,6 +22,15 @@ from typing import Any
 
 import dualtower_serving
 import dualtower_trainer  # noqa: F401  sets TensorFlow's environment before any module imports it
+from dualtower.bundle import Bundle, verify
+from dualtower.config import load_section
+from dualtower.errors import BundleError, DualtowerError, UnavailableError
+from dualtower.files import exclusive_lock, remove_stale, write_text
+from dualtower.progress import say
+from dualtower_benchmarks.bench_run import read_bench, run_bench
+from dualtower_benchmarks.demo.households import choose_households
+from dualtower_benchmarks.report import write_report
+from dualtower_benchmarks.settings import BenchConfig
 from dualtower_export import ExportConfig, export_bundle
 from dualtower_trainer.checkpoint import load_trained
 from dualtower_trainer.cli import load_run_config
@@ -34,16 +43,6 @@ from dualtower_trainer.data import (
 from dualtower_trainer.encoder_fetch import fetch
 from dualtower_trainer.evaluate_run import EvaluateConfig, evaluate_run
 from dualtower_trainer.train import RunConfig, train
-
-from dualtower.bundle import Bundle, verify
-from dualtower.config import load_section
-from dualtower.errors import BundleError, DualtowerError, UnavailableError
-from dualtower.files import exclusive_lock, remove_stale, write_text
-from dualtower.progress import say
-from dualtower_benchmarks.bench_run import read_bench, run_bench
-from dualtower_benchmarks.demo.households import choose_households
-from dualtower_benchmarks.report import write_report
-from dualtower_benchmarks.settings import BenchConfig
 
 __all__ = ["Walk", "walk"]
 
@@ -102,7 +101,7 @@ def walk(options: Walk, tell: Callable[[str, Mapping[str, Any]], None]) -> dict[
                 asked = _ask(run, data, bundle, server.address)
                 tell("ask", asked)
             with _timed(options, "8 measure"):
-                bench = _measure(options, bundle, work / "bench.json", server.address)
+                bench = _measure(options, bundle, work / "bench.json", server)
                 tell("measure", bench)
             engine = server.engine
         with _timed(options, "9 report"):
@@ -216,7 +215,9 @@ def _ask(run: Path, data: Path, bundle: Bundle, address: str) -> dict[str, Any]:
     return {"households": asked, "tensorflow_loaded": reply["tensorflow_loaded"]}
 
 
-def _measure(options: Walk, bundle: Bundle, out: Path, address: str) -> dict[str, Any]:
+def _measure(
+    options: Walk, bundle: Bundle, out: Path, server: dualtower_serving.RunningServer
+) -> dict[str, Any]:
     config = options.section("bench", BenchConfig)
     config = config.quick() if options.quick else config
     if out.exists():
@@ -229,7 +230,10 @@ def _measure(options: Walk, bundle: Bundle, out: Path, address: str) -> dict[str
             if same and before["config"] == json.loads(json.dumps(dataclasses.asdict(config))):
                 say(f"  {out} measured this bundle with these settings already; reused")
                 return before
-    return run_bench(bundle.path, config=config, out=out, address=address, command=options.command)
+    return run_bench(
+        bundle.path, config=config, out=out, address=server.address, engine=server.engine,
+        command=options.command,
+    )  # fmt: skip
 
 
 @contextmanager

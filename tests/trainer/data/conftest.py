@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
 from dualtower_trainer.data import Dataset, load_dataset
 from dualtower_trainer.data.canonical import new_folder, write_interactions, write_items
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dualtower_trainer.data import FileOptions, import_files, load_dataset
-from dualtower_trainer.data.item_reader import MAX_TEXT_CHARS
-from dualtower_trainer.data.quarantine import MAX_RAW_CHARS, MAX_ROWS_PER_REASON
-from dualtower_trainer.data.records import MAX_LINE_CHARS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualtower.errors import DataError, UsageError
+from dualtower_trainer.data import FileOptions, import_files, load_dataset
+from dualtower_trainer.data.item_reader import MAX_TEXT_CHARS
+from dualtower_trainer.data.quarantine import MAX_RAW_CHARS, MAX_ROWS_PER_REASON
+from dualtower_trainer.data.records import MAX_LINE_CHARS
 
 ITEMS = "item_id,text\ni1,one\ni2,two\n"
 GOOD = [f"u{n},i{n % 2 + 1},{1_500_000_000 + n}" for n in range(20)]

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from dualtower.errors import DataError, UnavailableError, UsageError
 from dualtower_trainer.data import (
     CompleteJourneyOptions,
     import_complete_journey,
@@ -18,8 +20,6 @@ from dualtower_trainer.data import (
 )
 from dualtower_trainer.data.complete_journey import convert
 from dualtower_trainer.data.complete_journey_products import item_text
-
-from dualtower.errors import DataError, UnavailableError, UsageError
 
 NOON = datetime(2017, 1, 1, 12)
 PRODUCTS = [

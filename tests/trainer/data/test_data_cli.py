@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from dualtower_trainer.data.cli import data
 
 from dualtower.cli import main
+from dualtower_trainer.data.cli import data
 
 Files = tuple[Path, Path]
 

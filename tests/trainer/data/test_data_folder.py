@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dualtower_trainer.data import Dataset, load_dataset
-from dualtower_trainer.data.canonical import new_folder, write_interactions, write_items
 
 from dualtower.errors import DataError, UsageError
+from dualtower_trainer.data import Dataset, load_dataset
+from dualtower_trainer.data.canonical import new_folder, write_interactions, write_items
 
 Make = Callable[..., Dataset]
 ITEMS = pa.table({"item_id": ["a"], "text": ["x"], "category": ["c"], "blocked": [False]})

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dualtower_trainer.data import FileOptions, import_files, load_dataset
 
 from dualtower.errors import UsageError
+from dualtower_trainer.data import FileOptions, import_files, load_dataset
 
 LOG = [
     ("user_id", "item_id", "timestamp", "event", "weight"),

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dualtower.errors import DataError
 from dualtower_trainer.data import (
     Catalogue,
     Dataset,
@@ -21,10 +25,6 @@ from dualtower_trainer.data import (
     check_leakage,
     split,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from dualtower.errors import DataError
 
 DAY_S = 86_400
 T0_S = 1_480_550_400  # 2016-12-01T00:00Z

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from dualtower_trainer.data.timestamps import END_S, iso_utc, parse_timestamp, timestamp_parser
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dualtower_trainer.data.timestamps import END_S, iso_utc, parse_timestamp, timestamp_parser
 
 MOMENTS = st.datetimes(
     min_value=datetime(1970, 1, 2), max_value=datetime(2099, 12, 30)

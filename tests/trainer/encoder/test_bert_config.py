@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dualtower_trainer.bert_config import BertConfig
 
 from dualtower.errors import UsageError
+from dualtower_trainer.bert_config import BertConfig
 
 
 def write(folder: Path, values: Any) -> Path:

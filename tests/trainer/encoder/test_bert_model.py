@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dualtower_trainer.bert import build_bert, load_weights, read_weights
-from dualtower_trainer.bert_config import BertConfig
-from dualtower_trainer.bert_weights import expected_shapes, random_tensors
 from scipy.special import erf
 
 from dualtower.errors import UsageError
+from dualtower_trainer.bert import build_bert, load_weights, read_weights
+from dualtower_trainer.bert_config import BertConfig
+from dualtower_trainer.bert_weights import expected_shapes, random_tensors
 
 
 def layer_norm(x: np.ndarray, weights: Mapping[str, np.ndarray], name: str, eps: float):

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from dualtower.errors import UsageError
 from dualtower_trainer.bert import build_bert, load_weights, read_weights
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import canonical_tensors, expected_shapes, random_tensors
-
-from dualtower.errors import UsageError
 
 WORDS = "embeddings.word_embeddings.weight"
 

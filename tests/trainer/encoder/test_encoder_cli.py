@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dualtower_trainer.encoder import Encoder
 
 from dualtower.cli import main
+from dualtower_trainer.encoder import Encoder
 
 
 def run(*arguments: str) -> int:

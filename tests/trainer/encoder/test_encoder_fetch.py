@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from dualtower.errors import UnavailableError, UsageError
 from dualtower_trainer.encoder import FILES, Encoder
 from dualtower_trainer.encoder_fetch import (
     MINILM,
@@ -21,8 +23,6 @@ from dualtower_trainer.encoder_fetch import (
     fetch_pretrained,
     fetch_report,
 )
-
-from dualtower.errors import UnavailableError, UsageError
 
 
 def sha256(data: bytes) -> str:

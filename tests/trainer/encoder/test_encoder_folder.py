@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from dualtower_trainer.bert_config import BertConfig
-from dualtower_trainer.encoder import Encoder, EncoderConfig, weights_sha256
 
 from dualtower.config import load_section
 from dualtower.errors import ConfigError, UsageError
+from dualtower_trainer.bert_config import BertConfig
+from dualtower_trainer.encoder import Encoder, EncoderConfig, weights_sha256
 
 TEXTS = ["green tea", "", "a", "black teas, 3 cups!", "xyz " * 50, b"t\xffea", "green tea", "9"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dualtower_trainer.encoder import Encoder
-from dualtower_trainer.lsa import tfidf_matrix
-from dualtower_trainer.tiny import TinyConfig, distil, make_tiny, read_texts
 
 from dualtower.errors import DataError, UsageError
+from dualtower_trainer.encoder import Encoder
+from dualtower_trainer.tfidf import tfidf_matrix
+from dualtower_trainer.tiny import TinyConfig, distil, make_tiny, read_texts
 
 FAST = TinyConfig(steps=30, vocab_size=300)
 

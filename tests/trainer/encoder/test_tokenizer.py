@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dualtower_trainer.tokenizer import Tokenizer, read_vocab
 
 from dualtower.errors import UsageError
+from dualtower_trainer.tokenizer import Tokenizer, read_vocab
 
 
 def pieces(tokenizer: Tokenizer, text: str | bytes) -> list[str]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from dualtower_trainer.tokenizer import Tokenizer
-from dualtower_trainer.tokenizer_graph import graph_tokenizer, normalise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualtower.errors import UsageError
+from dualtower_trainer.tokenizer import Tokenizer
+from dualtower_trainer.tokenizer_graph import graph_tokenizer, normalise
 
 LATIN = [
     *("café", "CAFÉ", "cafe\u0301", "naïve façade", "Ångström", "Å", "A\u030a", "ÀÉÎÕÜ", "ç Ç"),

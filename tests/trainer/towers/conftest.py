@@ -10,12 +10,13 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 import json
 from pathlib import Path
 
-import dualtower_trainer  # noqa: F401  sets TensorFlow's environment
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
+
+import dualtower_trainer  # noqa: F401  sets TensorFlow's environment
 
 DAY_S = 86_400
 KINDS = (("tea", "green", "black"), ("bread", "rye", "wheat"), ("wine", "red", "white"))

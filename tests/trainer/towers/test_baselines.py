@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import re
-
 import numpy as np
 import pytest
+
 from dualtower_trainer.baselines import (
     fit_ease,
     fit_itemknn,
     fit_popularity,
     fit_tfidf,
     interaction_matrix,
-    tfidf_matrix,
 )
 
 USERS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 4, 4])
@@ -68,25 +64,6 @@ def test_itemknn_sums_shrunk_cosines_of_the_nearest() -> None:
     nearest = fit_itemknn(interaction_matrix(USERS, ITEMS, 5), neighbours=1, shrink=10)
     kept = nearest([np.array([0])])[0]
     assert np.flatnonzero(kept).tolist() == [int(np.argmax(similarity[0]))]
-
-
-def test_tfidf_is_the_textbook_formula() -> None:
-    terms = []
-    for text in TEXTS:
-        words = re.findall(r"\w+", text)
-        terms.append(words + [f"{a} {b}" for a, b in itertools.pairwise(words)])
-    vocabulary = sorted({term for document in terms for term in document})
-    expected = np.zeros((len(TEXTS), len(vocabulary)))
-    for row, document in enumerate(terms):
-        for column, term in enumerate(vocabulary):
-            if count := document.count(term):
-                frequency = sum(term in other for other in terms)
-                idf = math.log((1 + len(TEXTS)) / (1 + frequency)) + 1
-                expected[row, column] = (1 + math.log(count)) * idf
-        if norm := np.linalg.norm(expected[row]):
-            expected[row] /= norm
-    found = tfidf_matrix(TEXTS)
-    np.testing.assert_allclose((found @ found.T).toarray(), expected @ expected.T, atol=1e-6)
 
 
 def test_tfidf_scores_are_cosines_to_the_history() -> None:

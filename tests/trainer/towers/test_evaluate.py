@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from dualtower.errors import ConfigError, DataError
 from dualtower_trainer.checkpoint import load_trained
 from dualtower_trainer.cli import evaluation_tables
 from dualtower_trainer.data import load_dataset, split
 from dualtower_trainer.evaluate import evaluate_methods, is_clearly_better
 from dualtower_trainer.evaluate_run import EvaluateConfig, evaluate_run
-
-from dualtower.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")

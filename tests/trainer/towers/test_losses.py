@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dualtower_trainer  # noqa: F401  before TensorFlow
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import dualtower_trainer  # noqa: F401  before TensorFlow
 from dualtower_trainer.losses import sampled_softmax
 
 

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dualtower_trainer.metrics import (
     estimate,
     ndcg_at,
@@ -13,8 +16,6 @@ from dualtower_trainer.metrics import (
     reciprocal_rank,
     top_k,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def by_hand(scores: list[float], wanted: set[int], k: int) -> tuple[float, float, float]:

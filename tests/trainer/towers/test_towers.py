@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import dualtower_trainer  # noqa: F401  before TensorFlow
 import numpy as np
 import pytest
+from scipy.special import erf
+
+import dualtower_trainer  # noqa: F401  before TensorFlow
 from dualtower_trainer.towers import (
     TowerConfig,
     build_item_head,
@@ -12,7 +14,6 @@ from dualtower_trainer.towers import (
     read_weights,
     write_weights,
 )
-from scipy.special import erf
 
 CONFIG = TowerConfig(dim=8, history_items=5, hidden_units=12)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from dualtower_trainer.checkpoint import load_trained
-from dualtower_trainer.cli import load_run_config
-from dualtower_trainer.train import train
 from safetensors.numpy import load_file
 
 from dualtower.errors import DataError, UsageError
+from dualtower_trainer.checkpoint import load_trained
+from dualtower_trainer.cli import load_run_config
+from dualtower_trainer.train import train
 
 
 def command(shop: Path, run: Path, settings: tuple[str, ...], *more: str) -> list[str]:
@@ -188,6 +188,7 @@ def test_wrong_settings_exit_with_2(
     shop: Path, settings: tuple[str, ...], tmp_path: Path, setting: str, message: str
 ) -> None:
     from click.testing import CliRunner
+
     from dualtower_trainer.cli import train as train_command
 
     arguments = ["--data", str(shop), "--out", str(tmp_path / "run"), "--set", setting]
@@ -211,7 +212,7 @@ def test_a_full_disk_is_named_and_leaves_no_model(
     assert "error: " in done.stderr
     assert "Traceback" not in done.stderr
     assert not (run / "model").exists()
-    assert not [path for path in run.rglob("*.tmp-*")]
+    assert list(run.rglob("*.tmp-*")) == []
 
 
 def _ignore_file_size_signal() -> None:

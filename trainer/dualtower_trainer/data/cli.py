@@ -17,8 +17,8 @@ from dualtower_trainer.data.complete_journey import CompleteJourneyOptions, impo
 from dualtower_trainer.data.description import describe as describe_dataset
 from dualtower_trainer.data.file_import import FileOptions, import_files
 from dualtower_trainer.data.load import load_dataset
-from dualtower_trainer.data.split_config import SplitConfig
 from dualtower_trainer.data.report_tables import description_tables, import_tables
+from dualtower_trainer.data.split_config import SplitConfig
 
 __all__ = ["data"]
 
