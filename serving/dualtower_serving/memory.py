@@ -7,7 +7,6 @@ freed, but glibc keeps their pages for this process: for a BERT of 90 MB, 300 MB
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import gc
 
 __all__ = ["release_memory"]
@@ -16,7 +15,6 @@ __all__ = ["release_memory"]
 def release_memory() -> None:
     """Collects garbage and returns free pages; only the former where the C library is another."""
     gc.collect()
-    name = ctypes.util.find_library("c")
-    trim = getattr(ctypes.CDLL(name), "malloc_trim", None) if name else None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
