@@ -76,9 +76,13 @@ def beyond(history: Sequence[str], items: int) -> list[str]:
 
 
 def exclude_rows(excluded: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Rows of one width, filled up with "": 8, 16, 32, ..., the least that holds the longest."""
-    longest = max((len(row) for row in excluded), default=0)
+    """Rows of one width, filled up with "": 8, 16, 32, ..., the least that holds the longest.
+
+    Each row begins with "". A server that batches requests of different widths fills the narrower
+    one up with its own first element (tensorflow/serving#1279), and an id there would be excluded
+    for every row.
+    """
     width = _EXCLUDE_WIDTH
-    while width < longest:
+    while width <= max((len(row) for row in excluded), default=0):
         width *= 2
-    return [[*row, *[""] * (width - len(row))] for row in excluded]
+    return [["", *row, *[""] * (width - 1 - len(row))] for row in excluded]

@@ -20,13 +20,13 @@ def test_a_string_is_no_history():
 
 
 @pytest.mark.parametrize(
-    ("longest", "width"), [(0, 8), (1, 8), (8, 8), (9, 16), (16, 16), (100, 128)]
+    ("longest", "width"), [(0, 8), (1, 8), (7, 8), (8, 16), (15, 16), (100, 128)]
 )
-def test_exclusions_come_in_few_widths(longest, width):
+def test_exclusions_come_in_few_widths_and_begin_with_a_pad(longest, width):
     rows = _requests.exclude_rows([["i"] * longest, []])
     assert [len(row) for row in rows] == [width, width]
-    assert rows[0][:longest] == ["i"] * longest
-    assert set(rows[0][longest:] + rows[1]) <= {""}
+    assert rows[0][1 : 1 + longest] == ["i"] * longest
+    assert set(rows[0][:1] + rows[0][1 + longest :] + rows[1]) == {""}
 
 
 def test_a_version_of_zero_is_asked_for():

@@ -122,6 +122,7 @@ def test_docker_is_taken_when_its_engine_answers(mini_bundle, path_with):
         assert f"--publish={server.port}:8500" in command
         assert f"--volume={mini_bundle}/serving:/models:ro" in command
         assert "--entrypoint=tensorflow_model_server example/serving:1 --port=8500" in command
+        assert "--model_config_file=/models/models.config" in command
         assert "--batching_parameters_file=/models/batching.config" in command
         Recommender(server.address).close()
     name = next(flag for flag in server.command if flag.startswith("--name=")).partition("=")[2]
@@ -167,7 +168,7 @@ def test_a_server_that_dies_while_it_starts_is_explained(mini_bundle, tmp_path):
     shutil.copytree(mini_bundle, broken)
     (broken / "serving/item_tower/1/saved_model.pb").write_bytes(b"\x00 damaged")
     with pytest.raises(UnavailableError) as caught:
-        start(broken, engine="embedded", flags=["--max_num_load_retries=0"])
+        start(broken, engine="embedded")
     assert "exit code 255" in str(caught.value)
     assert "item_tower" in str(caught.value)
 
