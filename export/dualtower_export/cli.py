@@ -75,8 +75,8 @@ def export(
 
     if dry_run:
         plan = plan_export(run, config)
-        pipeline.existing_bundle(out, plan)
         intent = {
+            "there_already": pipeline.existing_bundle(out, plan) is not None,
             "out": str(out),
             "fingerprint": plan.fingerprint,
             "version": config.version,
@@ -199,6 +199,8 @@ def _result_text(result: Mapping[str, Any]) -> str:
 
 
 def _intent_text(intent: Mapping[str, Any]) -> str:
+    if intent["there_already"]:
+        return f"{intent['out']} is already this bundle, {intent['fingerprint']}: nothing to do"
     return "\n".join(
         [
             f"would write  {intent['out']}, up to {intent['room_bytes'] / 1e6:.0f} MB",

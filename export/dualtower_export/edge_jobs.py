@@ -35,10 +35,14 @@ def run_jobs(jobs: Sequence[Job], scratch: Path, *, at_once: int) -> None:
         UnavailableError: a worker failed, with the end of what it said.
         OSError: no space is left.
     """
-    with ThreadPoolExecutor(at_once) as pool, bar("TFLite files", len(jobs)) as moving:
-        for job in [pool.submit(_run, job, scratch) for job in jobs]:
-            job.result()
-            moving.advance()
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        with bar("TFLite files", len(jobs)) as moving:
+            for job in [pool.submit(_run, job, scratch) for job in jobs]:
+                job.result()
+                moving.advance()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a failure, no further worker starts
 
 
 def _run(job: Job, scratch: Path) -> None:

@@ -25,13 +25,15 @@ from dualtower_export.verdict import Measured
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.tokenizer import Tokenizer
 
-__all__ = ["convert_variants", "measure_variants"]
+__all__ = ["ConvertedFile", "convert_variants", "measure_variants"]
 
 TOWERS = ("item_tower", "user_tower")
 
 
 @dataclass(frozen=True)
-class _Files:
+class ConvertedFile:
+    """A TFLite file, and the npy of what it said to the gate's inputs."""
+
     tower: str
     variant: str
     tflite: Path
@@ -46,7 +48,7 @@ def convert_variants(
     *,
     edge: Path,
     scratch: Path,
-) -> list[_Files]:
+) -> list[ConvertedFile]:
     """Writes `edge/TOWER.VARIANT.tflite` for all, each from its own process.
 
     Args:
@@ -65,7 +67,7 @@ def convert_variants(
     vectors = half_vectors(trained.vectors)
     np.savez(inputs["user_tower"], rows=rows, mask=present, vectors=vectors)
     files = [
-        _Files(
+        ConvertedFile(
             tower, variant, edge / f"{tower}.{variant}.tflite", scratch / f"{tower}.{variant}.npy"
         )
         for tower in TOWERS
@@ -87,7 +89,7 @@ def convert_variants(
 
 
 def measure_variants(
-    files: Sequence[_Files], trained: Trained, reference: Reference, data: GateData
+    files: Sequence[ConvertedFile], trained: Trained, reference: Reference, data: GateData
 ) -> list[Measured]:
     """What each converted file is worth beside the trainer's towers."""
     texts = reference.items(list(trained.texts[data.candidates]))

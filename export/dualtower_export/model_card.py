@@ -14,6 +14,11 @@ _SCOPES = {
     "cold_in_full": "New items in the full catalogue",
 }
 _METRICS = ("recall_at_10", "recall_at_20", "ndcg_at_10", "ndcg_at_20")
+_SLICES = {
+    "warm": ("recall_at_20_head", "recall_at_20_tail"),
+    # Recall of new items can be bought by a constant added to their scores: show what was paid.
+    "cold_in_full": ("cold_share_of_lists",),
+}
 
 
 def model_card(fingerprint: str, fields: Mapping[str, Any]) -> str:
@@ -79,11 +84,14 @@ def _quality(evaluation: Mapping[str, Any]) -> str:
                  "interval over people.")  # fmt: skip
     for scope, question in _SCOPES.items():
         methods = evaluation.get(scope, {}).get("methods", [])
-        names = [name for name in _METRICS if any(name in method for method in methods)]
+        columns = (*_METRICS, *_SLICES.get(scope, ()))
+        names = [name for name in columns if any(name in method for method in methods)]
         if not methods or not names:
             continue
         rows = [[m["method"], *(_interval(m.get(name)) for name in names)] for m in methods]
-        head = ["method", *(name.replace("_at_", "@") for name in names)]
+        if chance := evaluation[scope].get("random"):
+            rows.append(["random order", *(_interval(chance.get(name)) for name in names)])
+        head = ["method", *(name.replace("_at_", "@").replace("_", " ") for name in names)]
         people = evaluation[scope].get("users", "?")
         parts.append(f"{question} ({people} people)\n\n{_table(head, rows)}")
     return "\n\n".join(parts)
@@ -133,6 +141,8 @@ With {versions}. `dualtower verify BUNDLE --deep` checks every byte, and asks th
 
 
 def _interval(metric: Any) -> str:
+    if isinstance(metric, float):
+        return f"{metric:.3f}"
     if not isinstance(metric, Mapping) or metric.get("value") is None:
         return "–"
     return f"{metric['value']:.4f} ± {_Z95 * (metric.get('se') or 0.0):.4f}"

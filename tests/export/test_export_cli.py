@@ -54,6 +54,15 @@ def test_a_bundle_that_is_there_is_reported(bundle, run: Path) -> None:
     assert len(result["variants"]) == 6
 
 
+def test_a_dry_run_sees_what_is_there(bundle, run: Path) -> None:
+    settings = ["--set", "export.k_max=20", "--set", "export.batch_sizes=[1, 2, 4]"]
+    result = CliRunner().invoke(
+        export, [str(run), "--out", str(bundle.path), *settings, "--dry-run"]
+    )
+    assert result.exit_code == 0
+    assert "nothing to do" in result.output
+
+
 def test_wrong_use_is_exit_2_with_the_next_step(tmp_path: Path) -> None:
     done = _main("export", str(tmp_path / "none"), "--out", str(tmp_path / "b"))
     assert done.returncode == 2

@@ -25,7 +25,12 @@ def test_metrics_have_intervals_and_missing_ones_a_dash(bundle) -> None:
                 {"method": "dualtower", "recall_at_20": {"value": 0.1284, "se": 0.0045}},
                 {"method": "a|b", "recall_at_20": {"value": None, "se": None}},
             ],
-        }
+        },
+        "cold_in_full": {
+            "users": 9,
+            "methods": [{"method": "dualtower", "cold_share_of_lists": 0.15}],
+            "random": {"recall_at_20": {"value": 0.005, "se": 0.0}},
+        },
     }
     report = {
         "interactions": 266_221, "users": 4334, "first": "2010-12-01", "last": "2011-12-09",
@@ -38,5 +43,7 @@ def test_metrics_have_intervals_and_missing_ones_a_dash(bundle) -> None:
     assert "| dualtower | 0.1284 ± 0.0088 |" in card
     assert "| a\\|b | – |" in card
     assert "(1651 people)" in card
+    assert "| method | cold share of lists |" in card
+    assert "| dualtower | 0.150 |\n| random order | – |" in card
     assert "266221 interactions of 4334 people" in card
     assert "- Data: CC BY 4.0" in card
