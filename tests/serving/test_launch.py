@@ -195,7 +195,8 @@ def test_when_the_caller_is_killed_the_server_goes_too(mini_bundle):
         "import sys, time\n"
         "from dualtower_serving import start\n"
         f"server = start({str(mini_bundle)!r}, engine='embedded')\n"
-        "print(server.pid, server.command[-1], flush=True)\n"
+        "config = next(flag for flag in server.command if flag.endswith('models.config'))\n"
+        "print(server.pid, config, flush=True)\n"
         "time.sleep(600)\n"
     )
     caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

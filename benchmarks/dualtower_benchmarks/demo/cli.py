@@ -123,8 +123,8 @@ def _household(facts: Mapping[str, Any]) -> Table:
     ]
     hits = sum(item["bought_later"] for item in facts["recommended"])
     title = (
-        f"Household {facts['user_id']}: {hits} of {len(facts['recommended'])} recommended items are "
-        f"among the {facts['later_count']} that were new in their baskets of the test period "
+        f"Household {facts['user_id']}: {hits} of {len(facts['recommended'])} recommended items "
+        f"are among the {facts['later_count']} that were new in their baskets of the test period "
         f"({facts['elapsed_ms']:.1f} ms)"
     )
     return Table(title, rows)
