@@ -31,6 +31,7 @@ class _Signature:
 
 
 def main() -> None:
+    """Reads a job on stdin, measures it, and writes what it found to stdout."""
     job = json.load(sys.stdin)
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the tokeniser's ops

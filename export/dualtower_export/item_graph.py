@@ -22,9 +22,13 @@ class ItemGraph(tf.Module):
         encoder: BERT and its tokeniser.
         item_head: the projection above it.
         config: sizes of the towers.
+        frozen: weights as constants, which a CPU multiplies about a third faster and a session
+            copies several times over (0.9 GB against 0.2 GB for MiniLM); else as variables.
     """
 
-    def __init__(self, encoder: Encoder, item_head: tf_keras.Model, config: TowerConfig) -> None:
+    def __init__(
+        self, encoder: Encoder, item_head: tf_keras.Model, config: TowerConfig, *, frozen: bool
+    ) -> None:
         super().__init__(name="item")
         tokenizer = encoder.tokenizer
         self._max_tokens, self._cls_id = tokenizer.max_tokens, tokenizer.cls_id
@@ -32,7 +36,12 @@ class ItemGraph(tf.Module):
             tokenizer.vocab, tokenizer.max_tokens, lowercase=tokenizer.lowercase
         )
         tokens = [tf.TensorSpec([None, None], tf.int32, name) for name in ("ids", "mask")]
-        self._embed = freeze(item_function(encoder.model, item_head, config.dim), tokens)
+        embed = item_function(encoder.model, item_head, config.dim)
+        if frozen:
+            self._embed = freeze(embed, tokens)
+        else:
+            self._embed = tf.function(embed, input_signature=tokens, autograph=False)
+            self._weights = [*encoder.model.variables, *item_head.variables]  # saved with the model
 
     def of_texts(self, texts: tf.Tensor) -> tf.Tensor:
         """float32 [n, dim] of string [n]."""

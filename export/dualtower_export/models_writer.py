@@ -24,11 +24,18 @@ __all__ = ["build_models", "write_models"]
 
 
 def build_models(plan: Plan) -> Iterator[tf.Module]:
-    """One model after the other; they share one frozen encoder and one table of vectors."""
+    """One model after the other; they share one encoder and one table of vectors.
+
+    Every call of the item tower runs BERT, so there its weights are constants. The two others run
+    it for texts that the catalogue does not hold: there they are variables, a fifth of the memory.
+    """
     trained = plan.trained
-    item = ItemGraph(plan.encoder, trained.item_head, trained.config)
+    item, rare = (
+        ItemGraph(plan.encoder, trained.item_head, trained.config, frozen=frozen)
+        for frozen in (True, False)
+    )
     catalogue = CatalogueGraph(plan.index, trained.vectors)
-    user = UserGraph(catalogue, item, trained.user_tower, trained.config, trained.max_tokens)
+    user = UserGraph(catalogue, rare, trained.user_tower, trained.config, trained.max_tokens)
     retrieval = Retrieval(plan.index.item_ids, catalogue.vectors, trained.blocked, plan.k_max)
     yield UserTowerModel(plan.describe("user_tower"), user)
     yield ItemTowerModel(plan.describe("item_tower"), item)

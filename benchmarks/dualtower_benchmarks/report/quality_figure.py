@@ -41,6 +41,7 @@ def quality_panels(evaluation: Mapping[str, Any]) -> list[Panel]:
 
 
 def method_name(method: str) -> str:
+    """What a reader calls a method of evaluation.json."""
     return METHOD_NAMES.get(method, method)
 
 

@@ -107,11 +107,12 @@ def import_(
     """Write a data folder from your files, or from a packaged data set.
 
     \b
-    dualtower data import --interactions log.csv.gz --items items.csv --out data
-    dualtower data import --interactions log.tsv --items items.tsv --out data \\
-        --map user_id=CustomerID --map timestamp=InvoiceDate \\
-        --item-map text=Description --timestamp-format '%m/%d/%Y %H:%M'
-    dualtower data import --from complete-journey --out data --max-users 300
+    Example:
+      dualtower data import --interactions log.csv.gz --items items.csv --out data
+      dualtower data import --interactions log.tsv --items items.tsv --out data \\
+          --map user_id=CustomerID --map timestamp=InvoiceDate \\
+          --item-map text=Description --timestamp-format '%m/%d/%Y %H:%M'
+      dualtower data import --from complete-journey --out data --max-users 300
 
     \b
     Interactions: user_id, item_id [, timestamp] [, event] [, weight]
@@ -183,8 +184,9 @@ def describe_(folder: Path, config: Path | None, overrides: tuple[str, ...], as_
     """Show what is in a data folder, how it splits, and that nothing leaks.
 
     \b
-    dualtower data describe data
-    dualtower data describe data --set split.test_days=14 --set split.cold_share=0.1 --json
+    Example:
+      dualtower data describe data
+      dualtower data describe data --set split.test_days=14 --set split.cold_share=0.1 --json
 
     Exits with 1 when the split breaks one of its promises (a target in its own history, a cold item
     in train, a train row from the future).
