@@ -83,7 +83,7 @@ def test_every_field_has_the_official_number_and_type(ours):
         (management_pb2.ModelVersionStatus.State, "tensorflow.serving.ModelVersionStatus.State"),
         (management_pb2.ModelType, "tensorflow.serving.ModelType"),
     ],
-    ids=lambda value: str(value),
+    ids=lambda value: value if isinstance(value, str) else "ours",
 )
 def test_every_enum_value_has_the_official_number(ours, theirs):
     official = descriptor_pool.Default().FindEnumTypeByName(theirs).values_by_name
