@@ -71,7 +71,7 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
         remove_stale(run)
         dataset = load_dataset(data)
         parts = split(dataset, config.split)
-        encoder = resolve_encoder(config.encoder, dataset.catalogue.texts, run)
+        encoder = resolve_encoder(config.encoder, list(dataset.catalogue.texts), run)
         request = _request(data, encoder, config)
         if _same_request(run, request, overwrite) and (done := _finished(run)):
             return {**done, "reused": True}
