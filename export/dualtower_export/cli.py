@@ -70,6 +70,9 @@ def export(
     config = load_section("export", ExportConfig, path=config_file, overrides=overrides)
     if version is not None:
         config = replace(config, version=version)
+    from dualtower_trainer.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()
     from dualtower_export import pipeline
     from dualtower_export.plan import plan_export
 
@@ -113,6 +116,9 @@ def verify(context: click.Context, bundle: Path, deep: bool, as_json: bool) -> N
     opened = Bundle.open(bundle)
     problems = verify_bytes(bundle)
     if deep:
+        from dualtower_trainer.quiet_tensorflow import import_tensorflow
+
+        import_tensorflow()
         from dualtower_export.deep_verify import verify_deep
 
         problems += verify_deep(opened)

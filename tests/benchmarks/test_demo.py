@@ -102,3 +102,13 @@ def test_damaged_leftovers_are_not_reused(
     assert "no bundle" in str(_outdated(bundle, tmp_path / "run"))
     (bundle / "bundle.json").write_text(json.dumps({"schema_version": 1}))
     assert "lacks" in str(_outdated(bundle, tmp_path / "run"))
+
+
+def test_a_slip_in_the_last_section_is_found_before_the_first_step(tmp_path: Path) -> None:
+    from dualtower.errors import ConfigError
+    from dualtower_benchmarks.demo.road import Walk, walk
+
+    options = Walk(work=tmp_path / "work", config=CONFIGS[1], overrides=("bench.piont_s=1",))
+    with pytest.raises(ConfigError, match="did you mean 'point_s'"):
+        walk(options, lambda name, facts: None)
+    assert not (tmp_path / "work").exists()

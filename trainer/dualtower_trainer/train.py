@@ -67,10 +67,10 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
         DataError: the data gives no training example, or training diverged.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    dataset = load_dataset(data)
+    parts = split(dataset, config.split)
     with exclusive_lock(run / ".lock"):
         remove_stale(run)
-        dataset = load_dataset(data)
-        parts = split(dataset, config.split)
         encoder = resolve_encoder(config.encoder, list(dataset.catalogue.texts), run)
         request = _request(data, encoder, config)
         if _same_request(run, request, overwrite) and (done := _finished(run)):

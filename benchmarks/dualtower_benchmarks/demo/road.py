@@ -46,6 +46,12 @@ from dualtower_trainer.train import RunConfig, train
 
 __all__ = ["Walk", "walk"]
 
+_SECTIONS = {
+    "data": CompleteJourneyOptions,
+    "evaluate": EvaluateConfig,
+    "export": ExportConfig,
+    "bench": BenchConfig,
+}
 _HOUSEHOLDS = 3
 _RECOMMENDED = 10
 _RETRY = "Run the same command again to go on"
@@ -64,7 +70,18 @@ class Walk:
     timings_s: dict[str, float] = field(default_factory=dict)
 
     def section(self, name: str, schema: type) -> Any:
+        """One section of the configuration."""
         return load_section(name, schema, path=self.config, overrides=self.overrides)
+
+    def check(self) -> None:
+        """Reads every section, so that a slip in the last step's does not cost the first ones.
+
+        Raises:
+            ConfigError: see `load_section`.
+        """
+        load_run_config(self.config, self.overrides)
+        for name, schema in _SECTIONS.items():
+            self.section(name, schema)
 
 
 def walk(options: Walk, tell: Callable[[str, Mapping[str, Any]], None]) -> dict[str, Any]:
@@ -77,6 +94,7 @@ def walk(options: Walk, tell: Callable[[str, Mapping[str, Any]], None]) -> dict[
     Returns:
         The content of demo.json.
     """
+    options.check()
     work = options.work
     with exclusive_lock(work / ".lock"):
         remove_stale(work)
