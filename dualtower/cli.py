@@ -55,6 +55,15 @@ class _LazyGroup(click.Group):
             command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError:
+            if ctx.invoked_subcommand is None:
+                raise
+            with missing_extra(COMMANDS[ctx.invoked_subcommand][0].partition(".")[0]):
+                raise
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
