@@ -50,7 +50,6 @@ def test_closed_loop_hides_the_stall_that_the_open_loop_shows(echo_server) -> No
     # the generator did not stand still with the server
     assert opened.skipped == 0
     assert len(opened.samples) == 400
-    assert opened.void_reason(floor_ms=STALL_S * 1e3 / 2, share=0.0) is None
 
 
 def test_closed_loop_keeps_one_request_per_client_in_flight(echo_server) -> None:
