@@ -102,7 +102,8 @@ def make_run(
 
     random = np.random.default_rng(seed)
     data = write_data(folder / "data", seed, count)
-    dataset, cut = load_dataset(data), SplitConfig(validation_days=30, test_days=30)
+    cut = SplitConfig(validation_days=30, test_days=30, cold_share=0.15)
+    dataset = load_dataset(data)
     vocab = vocabulary(extra_vocabulary)
     bert = BertConfig(
         vocab_size=len(vocab),

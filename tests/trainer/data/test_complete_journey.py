@@ -14,6 +14,7 @@ import pytest
 from dualtower.errors import DataError, UnavailableError, UsageError
 from dualtower_trainer.data import (
     CompleteJourneyOptions,
+    SplitConfig,
     import_complete_journey,
     load_dataset,
     split,
@@ -191,5 +192,5 @@ def test_the_real_log(tmp_path: Path) -> None:
     assert 2_000 <= report["items"] <= 2_400
     schema = pq.read_schema(tmp_path / "out" / "interactions.parquet")
     assert schema.names == ["user_id", "item_id", "timestamp", "weight"]
-    parts = split(load_dataset(tmp_path / "out"))
+    parts = split(load_dataset(tmp_path / "out"), SplitConfig(validation_days=28, test_days=28))
     assert len(parts.test) > 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections import defaultdict
 from collections.abc import Callable
@@ -31,6 +32,9 @@ T0_S = 1_480_550_400  # 2016-12-01T00:00Z
 ITEMS = [f"item-{n}" for n in range(25)]
 BLOCKED = {"item-3", "item-17"}
 CONFIG = SplitConfig(validation_days=10, test_days=7, cold_share=0.3)
+LAST = SplitConfig(kind="last", test_share=0.1, cold_share=0.3)
+RANDOM = SplitConfig(kind="random", validation_share=0.3, test_share=0.2, cold_share=0.3)
+SHARES = SplitConfig(validation_share=0.3, test_share=0.2, cold_share=0.3)
 Row = tuple[str, str, int, float]
 
 ROWS = st.lists(
@@ -71,10 +75,12 @@ def _is_cold(item: str) -> bool:
     return int(hashlib.md5(f"cold-v1{item}".encode()).hexdigest(), 16) < 0.3 * 2**128
 
 
-def _oracle_train(rows: list[Row], start_s: int) -> dict[tuple[str, str], tuple[int, float]]:
+def _oracle_train(
+    rows: list[Row], start_s: float = math.inf, *, all_warm: bool = False
+) -> dict[tuple[str, str], tuple[int, float]]:
     merged: dict[tuple[str, str], tuple[int, float]] = {}
     for user, item, time_s, weight in rows:
-        if time_s < start_s and not _is_cold(item):
+        if time_s < start_s and (all_warm or not _is_cold(item)):
             before = merged.get((user, item), (0, 0.0))
             merged[user, item] = (max(before[0], time_s), before[1] + weight)
     return merged
@@ -116,7 +122,17 @@ def _heldout(held: Heldout) -> dict[str, tuple[list[str], set[str], set[str]]]:
     }
 
 
-@settings(max_examples=150, deadline=None)
+def _merged(part: Interactions) -> dict[tuple[str, str], tuple[int, float]]:
+    columns = zip(part.users, part.items, part.timestamps, part.weights, strict=True)
+    found = {
+        (part.user_ids[user], ITEMS[item]): (int(time_s), float(weight))
+        for user, item, time_s, weight in columns
+    }
+    assert len(found) == len(part)
+    return found
+
+
+@settings(max_examples=100, deadline=None)
 @given(ROWS)
 def test_equals_the_oracle(rows: list[Row]) -> None:
     parts = split(_dataset(rows), CONFIG)
@@ -125,31 +141,121 @@ def test_equals_the_oracle(rows: list[Row]) -> None:
     validation_s = test_s - 10 * DAY_S
 
     train = _oracle_train(rows, validation_s)
-    found = {
-        (parts.train.user_ids[user], ITEMS[item]): (int(time_s), float(weight))
-        for user, item, time_s, weight in zip(
-            parts.train.users,
-            parts.train.items,
-            parts.train.timestamps,
-            parts.train.weights,
-            strict=True,
-        )
-    }
-    assert found == train
-    assert len(parts.train) == len(train)
+    assert _merged(parts.train) == train
+    assert _merged(parts.full) == _oracle_train(rows, test_s)
     warm = {item for _, item in train}
     assert {ITEMS[row] for row in np.flatnonzero(parts.warm)} == warm
     assert {ITEMS[row] for row in np.flatnonzero(parts.cold)} == set(filter(_is_cold, ITEMS))
     assert _heldout(parts.validation) == _oracle_heldout(rows, warm, validation_s, test_s)
     assert _heldout(parts.test) == _oracle_heldout(rows, warm, test_s, end_s)
+    assert parts.judged is parts.test
+
+    again = split(_dataset(rows), CONFIG, refit=True)
+    full = _oracle_train(rows, test_s)
+    full_warm = {item for _, item in full}
+    assert {ITEMS[row] for row in np.flatnonzero(parts.full_warm)} == full_warm
+    assert _merged(again.train) == _merged(again.full) == full
+    assert _heldout(again.test) == _oracle_heldout(rows, full_warm, test_s, end_s)
+    assert len(again.validation) == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
+@given(ROWS)
+def test_leave_last_out_equals_the_oracle(rows: list[Row]) -> None:
+    """One user at a time: the items by when they were first taken, and everything before a cut.
+
+    Which of several items of one moment is the last is the split's own choice (by hash), so times
+    are compared where that matters.
+    """
+    parts = split(_dataset(rows), LAST)
+    held = {"validation": _heldout(parts.validation), "test": _heldout(parts.test)}
+    train = _merged(parts.train)
+    for user in {row[0] for row in rows}:
+        first: dict[str, int] = {}
+        for _, item, time_s, _ in sorted(row for row in rows if row[0] == user):
+            first[item] = min(first.get(item, time_s), time_s)
+        taken = sorted(first.values())
+        hidden: set[str] = set()
+        for name, place in (("test", 1), ("validation", 2)):
+            if user not in held[name]:
+                continue
+            history, warm, cold = held[name][user]
+            (target,) = warm | cold
+            assert first[target] == taken[-place]
+            visible = [row for row in rows if row[0] == user and row[2] <= first[target]]
+            hidden.add(target)
+            before = {row[1] for row in visible if not _is_cold(row[1])} - hidden
+            assert first[target] > max((first[item] for item in history), default=0) or (
+                taken.count(first[target]) > 1
+            )
+            assert set(history) <= before
+            same_moment = {item for item in before if first[item] == first[target]}
+            assert before - set(history) <= same_moment
+        assert not {item for owner, item in train if owner == user} & hidden
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS)
+def test_a_random_split_keeps_pairs_together(rows: list[Row]) -> None:
+    dataset = _dataset(rows)
+    parts = split(dataset, RANDOM)
+    train, full = _merged(parts.train), _merged(parts.full)
+    whole = _oracle_train(rows)
+    assert all(whole[pair] == found for pair, found in train.items())
+    assert all(whole[pair] == found for pair, found in full.items())
+    for held, trained in ((parts.validation, train), (parts.test, full)):
+        for user, (history, warm, cold) in _heldout(held).items():
+            assert {item for owner, item in trained if owner == user} == set(history)
+            assert not (warm | cold) & set(history)
+
+
+def test_random_shares_and_that_a_pair_keeps_its_segment() -> None:
+    rows = [(f"u{n % 400}", ITEMS[n // 400], T0_S, 1.0) for n in range(400 * len(ITEMS))]
+    config = SplitConfig(validation_share=0.2, test_share=0.1)
+    parts = split(_dataset(rows), config)
+    assert parts.kind == "random"
+    assert parts.report["first"] is None
+    assert abs(len(parts.full) / len(rows) - 0.9) < 0.01
+    assert abs(len(parts.train) / len(rows) - 0.9 * 0.8) < 0.015
+    half = split(_dataset(rows[::2]), config)
+    assert _merged(half.train).items() <= _merged(parts.train).items()
+    per_user = np.bincount(parts.train.users)
+    assert 0.5 < per_user.std() / math.sqrt(len(ITEMS) * 0.72 * 0.28) < 1.5  # as of a fair coin
+    assert 0.5 < np.bincount(parts.train.items).std() / math.sqrt(400 * 0.72 * 0.28) < 1.5
+
+
+def test_the_default_has_no_test_and_validates_on_the_last_part() -> None:
+    rows = [(f"u{n % 9}", ITEMS[n % 25], T0_S + n * 60, 1.0) for n in range(1000)]
+    parts = split(_dataset(rows))
+    assert parts.kind == "time"
+    assert parts.report["validation"]["rows"] == 150
+    assert parts.report["test"]["rows"] == len(parts.test) == 0
+    assert parts.report["test_start"] is None
+    assert parts.judged is parts.validation
+    assert not parts.cold.any()
+    assert _merged(parts.full) == _oracle_train(rows, all_warm=True)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 99), (50, 3, 40, 7), (7,) * 100])
+def test_a_share_is_met_as_nearly_as_equal_times_allow(sizes: tuple[int, ...]) -> None:
+    moments = [T0_S + place * 10 for place, size in enumerate(sizes) for _ in range(size)]
+    times_s = np.array(moments)
+    cut_s, end_s = SplitConfig(validation_share=0.15).boundaries_s(times_s)
+    assert end_s == moments[-1] + 1
+    found = (times_s >= cut_s).mean()
+    possible = [(times_s >= moment).mean() for moment in sorted(set(moments))[1:]]
+    assert abs(found - 0.15) == min(abs(share - 0.15) for share in possible)
+
+
+@pytest.mark.parametrize("config", [CONFIG, LAST, RANDOM, SHARES])
+@settings(max_examples=25, deadline=None)
 @given(ROWS, st.randoms(use_true_random=False))
-def test_order_of_the_rows_does_not_matter(rows: list[Row], shuffler: random.Random) -> None:
-    one = split(_dataset(rows), CONFIG)
+def test_order_of_the_rows_does_not_matter(
+    config: SplitConfig, rows: list[Row], shuffler: random.Random
+) -> None:
+    one = split(_dataset(rows), config)
     shuffler.shuffle(rows)
-    two = split(_dataset(rows), CONFIG)
+    two = split(_dataset(rows), config)
     assert one.report == two.report
     for name in ("users", "items", "timestamps", "weights"):
         np.testing.assert_array_equal(getattr(one.train, name), getattr(two.train, name))
@@ -161,15 +267,20 @@ def test_order_of_the_rows_does_not_matter(rows: list[Row], shuffler: random.Ran
                 np.testing.assert_array_equal(left, right)
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("config", [CONFIG, LAST, RANDOM, SHARES])
+@settings(max_examples=40, deadline=None)
 @given(ROWS)
-def test_no_promise_is_broken_and_no_row_is_lost(rows: list[Row]) -> None:
+def test_no_promise_is_broken_and_no_row_is_lost(
+    config: SplitConfig, refit: bool, rows: list[Row]
+) -> None:
     dataset = _dataset(rows)
-    parts = split(dataset, CONFIG)
+    parts = split(dataset, config, refit=refit)
     assert [check.promise for check in check_leakage(dataset, parts) if not check.passed] == []
     report, train = parts.report, parts.report["train"]
     segments = (report["validation"], report["test"])
-    assert train["rows_before_validation"] + sum(s["rows"] for s in segments) == len(rows)
+    held_rows = sum(s["rows"] for s in segments) + report["later_repeat_rows"]
+    assert train["rows_before_validation"] + held_rows == len(rows)
     assert (
         train["dropped_cold_rows"] + train["merged_repeat_rows"] + train["interactions"]
         == train["rows_before_validation"]
@@ -212,7 +323,8 @@ def test_leaks_are_found() -> None:
     assert "train ends before validation" in _promises_broken(dataset, replace(parts, train=late))
     for row, promise in (
         (cold_row, "no cold item in train"),
-        (unseen, "train rows are in the log before validation"),
+        (unseen, "train rows are in the log"),
+        (unseen, "train ends before validation"),
     ):
         changed = replace(train, items=np.full_like(train.items, row))
         assert promise in _promises_broken(dataset, replace(parts, train=changed))
@@ -270,7 +382,11 @@ def test_the_share_of_cold_items_is_kept_by_the_hash() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"validation_days": 0}, "validation_days"),
+        ({"kind": "leave-one-out"}, "one of auto, time, last, random, got 'leave-one-out'"),
+        ({"validation_days": -1}, "validation_days"),
+        ({"validation_share": 0}, "validation_share"),
+        ({"test_share": 1}, "test_share"),
+        ({"test_share": 0.1, "test_days": 7}, "test_days or test_share, got both: 7 and 0.1"),
         ({"test_days": -1}, "test_days"),
         ({"test_days": float("nan")}, "test_days"),
         ({"cold_share": 1.0}, "cold_share"),
@@ -286,11 +402,21 @@ def test_the_configuration_is_checked(changes: dict[str, object], message: str) 
 def test_a_log_that_is_too_short_says_how_long_it_is() -> None:
     rows = [("u", "item-0", T0_S + day * DAY_S, 1.0) for day in range(10)]
     with pytest.raises(DataError, match="from 2016-12-01T00:00:00Z to 2016-12-10T00:00:00Z"):
-        split(_dataset(rows), SplitConfig())
+        split(_dataset(rows), SplitConfig(validation_days=28, test_days=28))
     with pytest.raises(DataError, match="cannot be cut"):
         split(_dataset(rows), SplitConfig(test_start="2018-01-01"))
     with pytest.raises(DataError, match="cannot be cut"):
         split(_dataset(rows), SplitConfig(test_start="2016-12-05", validation_start="2016-12-06"))
+
+
+def test_what_a_log_without_times_cannot_be() -> None:
+    rows = [(f"u{n}", item, 0, 1.0) for n in range(9) for item in ITEMS]
+    assert split(_dataset(rows)).kind == "random"
+    for kind in ("time", "last"):
+        with pytest.raises(DataError, match=f"'{kind}', and the log has no times"):
+            split(_dataset(rows), SplitConfig(kind=kind))
+    with pytest.raises(DataError, match=r"split.test_days cannot be met; give split.validation_sh"):
+        split(_dataset(rows), SplitConfig(test_days=28))
 
 
 def test_nothing_warm_to_train_on() -> None:

@@ -100,6 +100,7 @@ SETTINGS = (
     "model.hidden_units=16",
     "split.validation_days=30",
     "split.test_days=30",
+    "split.cold_share=0.15",
     "train.steps=120",
     "train.evaluate_every=20",
     "train.patience=20",

@@ -83,3 +83,9 @@ class Dataset:
     interactions: Interactions
     path: Path
     unknown_items: int
+
+    @cached_property
+    def has_time(self) -> bool:
+        """Whether the timestamps tell interactions apart; without times all of them are 0."""
+        times_s = self.interactions.timestamps
+        return bool(times_s.min() < times_s.max())

@@ -33,6 +33,7 @@ def describe(dataset: Dataset, config: SplitConfig | None = None) -> dict[str, A
     pairs = merge_repeats(sort_by_pair(log, len(catalogue)))
     per_item = np.bincount(pairs.items, minlength=len(catalogue))
     first_s, last_s = int(log.timestamps.min()), int(log.timestamps.max())
+    timed = dataset.has_time
     words = np.array([len(text.split()) for text in catalogue.texts])
     texts = Counter(catalogue.texts)
     facts: dict[str, Any] = {
@@ -46,9 +47,9 @@ def describe(dataset: Dataset, config: SplitConfig | None = None) -> dict[str, A
         "user_item_pairs": len(pairs),
         "density": len(pairs) / (len(log.user_ids) * len(catalogue)),
         "repeat_share": 1 - len(pairs) / len(log),
-        "first": iso_utc(first_s),
-        "last": iso_utc(last_s),
-        "days": (last_s - first_s) / 86_400,
+        "first": iso_utc(first_s) if timed else None,
+        "last": iso_utc(last_s) if timed else None,
+        "days": (last_s - first_s) / 86_400 if timed else None,
         "items_per_user": _quantiles(np.bincount(pairs.users)),
         "users_per_item": _quantiles(per_item),
         "text_words": _quantiles(words),
@@ -65,7 +66,12 @@ def describe(dataset: Dataset, config: SplitConfig | None = None) -> dict[str, A
         return facts
     facts["split"] = parts.report
     facts["leakage"] = [
-        {"promise": check.promise, "violations": check.violations, "passed": check.passed}
+        {
+            "promise": check.promise,
+            "violations": check.violations,
+            "passed": check.passed,
+            "binding": check.binding,
+        }
         for check in check_leakage(dataset, parts)
     ]
     return facts

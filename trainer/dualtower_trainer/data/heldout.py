@@ -1,4 +1,4 @@
-"""Users whose future is to be predicted: what they took before a time, and what they took after."""
+"""Users whose future is to be predicted: what they took before, and what they took in a segment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Heldout:
         users: int32 codes, ascending.
         user_ids: their ids.
         histories: int32 catalogue rows before the segment, most recent first, no cold items.
-        warm_targets: int32 rows of warm items first bought in the segment, by time.
+        warm_targets: int32 rows of warm items that are new to the user in the segment, by time.
         cold_targets: int32 rows of cold items bought in the segment, by time.
     """
 
@@ -41,28 +41,28 @@ class Heldout:
 
 def hold_out(
     log: Interactions,
-    start_s: int,
-    end_s: int,
+    visible: Flags,
+    inside: Flags,
     *,
     cold: Flags,
     warm: Flags,
     blocked: Flags,
     min_history: int,
 ) -> tuple[Heldout, dict[str, Any]]:
-    """Histories before `start_s` and targets in [start_s, end_s), with counts of what fell away.
+    """Histories, targets, and counts of what fell away; nobody is held out by an empty segment.
 
     Args:
         log: the whole log, sorted by `sort_by_pair`.
-        start_s: begin of the segment, seconds UTC.
-        end_s: its end, exclusive.
+        visible: bool [interactions], what may be known: the histories.
+        inside: bool [interactions], the segment: the targets.
         cold: bool [items], in no history; their purchases are the cold targets.
         warm: bool [items]; their first purchases are the warm targets.
         blocked: bool [items], never recommended and therefore no targets.
         min_history: history items that a user needs.
     """
-    history = merge_repeats(log.where((log.timestamps < start_s) & ~cold[log.items]))
-    inside = log.where((log.timestamps >= start_s) & (log.timestamps < end_s))
-    pairs = merge_repeats(inside, last=False)
+    history = merge_repeats(log.where(visible & ~cold[log.items]))
+    segment = log.where(inside)
+    pairs = merge_repeats(segment, last=False)
     known = contains(pair_codes(history, len(cold)), pair_codes(pairs, len(cold)))
     is_cold, is_warm, is_blocked = cold[pairs.items], warm[pairs.items], blocked[pairs.items]
     warm_pairs = pairs.where(is_warm & ~known & ~is_blocked)
@@ -70,7 +70,7 @@ def hold_out(
 
     lengths, buys, warm_aims, cold_aims = (
         np.bincount(part.users, minlength=len(log.user_ids))
-        for part in (history, inside, warm_pairs, cold_pairs)
+        for part in (history, segment, warm_pairs, cold_pairs)
     )
     aims = warm_aims + cold_aims
     enough = lengths >= min_history
@@ -84,8 +84,8 @@ def hold_out(
         lists_by_user(cold_pairs, users),
     )
     report = {
-        "rows": len(inside),
-        "merged_repeat_rows": len(inside) - len(pairs),
+        "rows": len(segment),
+        "merged_repeat_rows": len(segment) - len(pairs),
         "dropped_targets": {
             "bought_before": int((is_warm & known & ~is_blocked).sum()),
             "item_not_in_train": int((~is_warm & ~is_cold & ~is_blocked).sum()),

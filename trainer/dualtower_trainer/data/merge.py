@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from dualtower_trainer.data.dataset import Interactions
 
-__all__ = ["contains", "lists_by_user", "merge_repeats", "pair_codes", "sort_by_pair"]
+__all__ = [
+    "contains",
+    "lists_by_user",
+    "merge_repeats",
+    "pair_codes",
+    "pair_starts",
+    "sort_by_pair",
+]
 
 
 def sort_by_pair(log: Interactions, n_items: int) -> Interactions:
@@ -37,9 +44,7 @@ def merge_repeats(log: Interactions, *, last: bool = True) -> Interactions:
     if not len(log):
         return log
     users, items, times = log.users, log.items, log.timestamps
-    new = np.ones(len(log), bool)
-    new[1:] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
-    starts = np.flatnonzero(new)
+    starts = pair_starts(log)
     weights = np.add.reduceat(log.weights.astype(np.float64), starts).astype(np.float32)
     ends = np.append(starts[1:], len(log)) - 1
     users, items, times = users[starts], items[starts], times[ends if last else starts]
@@ -47,6 +52,13 @@ def merge_repeats(log: Interactions, *, last: bool = True) -> Interactions:
     # one key, nearly sorted: a stable argsort of it is many times faster than a lexsort
     order = np.argsort(users * (since.max() + 1) + since, kind="stable")
     return Interactions(users[order], items[order], times[order], weights[order], log.user_ids)
+
+
+def pair_starts(log: Interactions) -> npt.NDArray[np.int64]:
+    """Where each user and item begins in a log that `sort_by_pair` has sorted, [pairs]."""
+    new = np.ones(len(log), bool)
+    new[1:] = (log.users[1:] != log.users[:-1]) | (log.items[1:] != log.items[:-1])
+    return np.flatnonzero(new)
 
 
 def pair_codes(log: Interactions, n_items: int) -> npt.NDArray[np.int64]:

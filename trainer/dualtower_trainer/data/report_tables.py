@@ -36,9 +36,9 @@ def description_tables(facts: Mapping[str, Any]) -> list[Table]:
         *(_row(name, facts[name]) for name in counts),
         ("density", f"{facts['density']:.3%}"),
         ("repeats", f"{facts['repeat_share']:.1%}"),
-        ("first", facts["first"]),
-        ("last", facts["last"]),
-        ("days", f"{facts['days']:.1f}"),
+        ("first", facts["first"] or "no times"),
+        ("last", facts["last"] or "no times"),
+        *([("days", f"{facts['days']:.1f}")] if facts["days"] is not None else []),
     ]
     quantiles = [
         ("", *facts["items_per_user"]),
@@ -55,10 +55,7 @@ def description_tables(facts: Mapping[str, Any]) -> list[Table]:
     if facts["split"] is None:
         return [*tables, Table("Split", [("not possible", facts["split_problem"])])]
     tables.append(counts_table("Split", facts["split"]))
-    promises = [
-        (check["promise"], "holds" if check["passed"] else f"BROKEN {check['violations']:,} times")
-        for check in facts["leakage"]
-    ]
+    promises = [(check["promise"], _verdict(check)) for check in facts["leakage"]]
     return [*tables, Table("Leakage", promises)]
 
 
@@ -72,6 +69,12 @@ def counts_table(title: str, counts: Mapping[str, Any]) -> Table:
             rows.append((name.replace("_", " "), ""))
             rows += [("  " + label, shown) for label, shown in counts_table("", value).rows]
     return Table(title, rows)
+
+
+def _verdict(check: Mapping[str, Any]) -> str:
+    if check["passed"]:
+        return "holds"
+    return f"{'BROKEN' if check['binding'] else 'but for'} {check['violations']:,} times"
 
 
 def _row(name: str, value: Any) -> tuple[str, str]:
