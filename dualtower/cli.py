@@ -29,9 +29,17 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "export": ("dualtower_export.cli", "export", "Write a gated, fingerprinted bundle."),
     "verify": ("dualtower_export.cli", "verify", "Check every byte of a bundle."),
     "serve": ("dualtower_serving.cli", "serve", "Serve a bundle with TensorFlow Serving's API."),
-    "recommend": ("dualtower_clients.cli", "recommend", "Ask a running server, no TensorFlow."),
+    "recommend": ("dualtower_clients.cli", "recommend", "Ask a server, or rank users of a run."),
     "bench": ("dualtower_benchmarks.cli", "bench", "Measure the server and the edge files."),
     "report": ("dualtower_benchmarks.cli", "report", "One self-contained HTML page of all of it."),
+}  # fmt: skip
+
+# Commands with a second form, which these options call; the first form's help names it.
+_SECOND_FORMS: dict[str, tuple[frozenset[str], str, str]] = {
+    "recommend": (
+        frozenset({"--run", "--bundle", "--users", "--candidates", "--items", "--data", "--out"}),
+        "dualtower_export.recommend_cli", "recommend",
+    ),
 }  # fmt: skip
 
 # an import that fails names the extra that brings it
@@ -43,6 +51,9 @@ _EXTRA_OF = {
 }
 
 
+_MODULE = "dualtower.module"  # of the command that runs, in the context
+
+
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -51,9 +62,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        with missing_extra(module.partition(".")[0]):
-            command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return _load(ctx, module, attribute)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -61,7 +70,7 @@ class _LazyGroup(click.Group):
         except ModuleNotFoundError:
             if ctx.invoked_subcommand is None:
                 raise
-            with missing_extra(COMMANDS[ctx.invoked_subcommand][0].partition(".")[0]):
+            with missing_extra(ctx.meta[_MODULE].partition(".")[0]):
                 raise
 
     def resolve_command(
@@ -73,11 +82,22 @@ class _LazyGroup(click.Group):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"no such command {args[0]!r}{hint}")
+        if args and args[0] in _SECOND_FORMS:
+            options, module, attribute = _SECOND_FORMS[args[0]]
+            if any(arg.partition("=")[0] in options for arg in args[1:]):
+                return args[0], _load(ctx, module, attribute), args[1:]
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+def _load(ctx: click.Context, module: str, attribute: str) -> click.Command:
+    ctx.meta[_MODULE] = module
+    with missing_extra(module.partition(".")[0]):
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
 
 
 class missing_extra:

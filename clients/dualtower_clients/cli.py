@@ -63,6 +63,9 @@ def recommend(
     """Recommend items for a history, by the server at ADDRESS.
 
     Without --history and --item-id it answers for someone of whom nothing is known.
+
+    For many users at once and without a server, give what was trained or exported instead: see
+    `dualtower recommend --run RUN --help`.
     """
     if texts and item_ids:
         raise UsageError("give the history as --history texts or as --item-id ids, not both")
