@@ -1,12 +1,12 @@
-"""Contrastive losses over cosine similarities, as pure functions."""
+"""Softmax cross-entropy over the catalogue, from sampled candidates."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["sampled_softmax"]
+from dualtower_trainer.losses.weighting import mask_logits, weighted_mean
 
-_MASKED = -1e9
+__all__ = ["sampled_softmax"]
 
 
 def sampled_softmax(
@@ -17,14 +17,15 @@ def sampled_softmax(
     log_expected_count: tf.Tensor,
     accidental: tf.Tensor,
     temperature: tf.Tensor,
+    weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Softmax cross-entropy over the catalogue, estimated from sampled candidates.
 
     A candidate that the sampler draws `c` times in expectation enters with s - ln c, so that the
     sum over the draws is an unbiased estimate of the sum over all items (the logQ correction,
     Bengio & Senécal 2008; Yi et al. 2019, https://doi.org/10.1145/3298689.3346996). The positive is
-    in the batch with certainty: it enters once, uncorrected, and never as its own negative
-    (https://arxiv.org/abs/2507.09331).
+    in the batch with certainty: it enters once, uncorrected, and never as its own negative. Its
+    gradient is that of the corrected form of https://arxiv.org/abs/2507.09331, see `info_nce`.
 
     Args:
         users: float32 [batch, dim], of length 1.
@@ -35,13 +36,14 @@ def sampled_softmax(
         accidental: bool [batch, candidates], true where a candidate is no negative for the row:
             an item that the person took, the positive itself, or padding.
         temperature: float32 scalar, by which cosines are divided.
+        weights: float32 [batch, targets], how much each positive counts; None for all alike.
 
     Returns:
-        float32 scalar, the mean over all positives.
+        float32 scalar, the weighted mean over all positives.
     """
     negative = tf.matmul(users, candidates, transpose_b=True) / temperature
-    negative = tf.where(accidental, _MASKED, negative - log_expected_count)
+    negative = mask_logits(negative - log_expected_count, accidental)
     positive = tf.reduce_sum(tf.expand_dims(users, 1) * positives, -1) / temperature
     # -ln(e^p / (e^p + Σ e^n)) = softplus(logsumexp(n) - p), without overflow
     per_positive = tf.nn.softplus(tf.reduce_logsumexp(negative, -1, keepdims=True) - positive)
-    return tf.reduce_sum(per_positive * positive_mask) / tf.reduce_sum(positive_mask)
+    return weighted_mean(per_positive, positive_mask, weights)
