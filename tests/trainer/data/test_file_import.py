@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dualtower.errors import UsageError
-from dualtower_trainer.data import FileOptions, import_files, load_dataset
+from dualtower_trainer.data import FileOptions, describe, import_files, load_dataset
 
 LOG = [
     ("user_id", "item_id", "timestamp", "event", "weight"),
@@ -179,16 +179,19 @@ def test_equal_rows_are_dropped_and_repeats_kept(write_csv: Write, tmp_path: Pat
     assert report["interactions"] == 5
 
 
-def test_without_times_the_order_is_the_time(write_csv: Write, tmp_path: Path) -> None:
+def test_without_times_all_are_0_and_no_row_is_lost(write_csv: Write, tmp_path: Path) -> None:
     rows = [("user_id", "item_id"), *((f"u{n % 7}", f"i{n % 2 + 1}") for n in range(1000))]
     report = import_files(write_csv("l.csv", rows), write_csv("i.csv", ITEMS), tmp_path / "out")
     found = _rows(tmp_path / "out")
-    times = np.array([row["timestamp"] for row in found])
     assert [(row["user_id"], row["item_id"]) for row in found] == rows[1:]
-    assert (np.diff(times) > 0).all()
-    assert times[0] == 0
-    assert times[-1] == 999 * 365 * 86_400 // 1000
-    assert "order of the rows" in report["warnings"][0]
+    assert {row["timestamp"] for row in found} == {0}
+    assert (report["first"], report["last"]) == (None, None)
+    assert "a split is random" in report["warnings"][0]
+    dataset = load_dataset(tmp_path / "out")
+    assert not dataset.has_time
+    facts = describe(dataset)
+    assert facts["first"] is facts["days"] is None
+    assert facts["split"]["kind"] == "random"
 
 
 def test_times_that_look_like_dates_are_warned_of(write_csv: Write, tmp_path: Path) -> None:

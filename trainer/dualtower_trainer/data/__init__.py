@@ -1,5 +1,6 @@
 """From files of interactions and items to a split that nothing leaks through."""
 
+from dualtower_trainer.data.activity_filter import FilterConfig, FilterReport, filter_users
 from dualtower_trainer.data.complete_journey import CompleteJourneyOptions, import_complete_journey
 from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions
 from dualtower_trainer.data.description import describe
@@ -17,6 +18,8 @@ __all__ = [
     "CompleteJourneyOptions",
     "Dataset",
     "FileOptions",
+    "FilterConfig",
+    "FilterReport",
     "Heldout",
     "Interactions",
     "Split",
@@ -24,6 +27,7 @@ __all__ = [
     "check_leakage",
     "data_hashes",
     "describe",
+    "filter_users",
     "import_complete_journey",
     "import_files",
     "load_dataset",

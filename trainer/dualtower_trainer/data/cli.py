@@ -119,7 +119,8 @@ def import_(
     Items:        item_id, text or title [, category] [, blocked]
 
     Times are numbers (seconds, or by their size milli-, micro- or nanoseconds since 1970) or ISO
-    8601; without a zone they are UTC. Without a timestamp column the order of the rows is the time.
+    8601; without a zone they are UTC. Without a timestamp column all times
+    are 0, and a split is random.
 
     Rows that cannot be used (a wrong number of fields, an empty id or text, a bad time or weight,
     bytes that are no UTF-8, an item id again with another text, an unknown item) go to

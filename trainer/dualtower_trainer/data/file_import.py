@@ -158,7 +158,10 @@ def _counts(
             "that need --timestamp-format %Y%m%d?"
         )
     if not log.timed:
-        warnings.append("no timestamp column: the order of the rows, spread over 1970, is the time")
+        warnings.append(
+            "no timestamp column: nothing is known of the order, so a split is random and no model "
+            "can learn what is recent"
+        )
     return {
         "interactions_file": {
             "read": log.rows_read,
@@ -174,8 +177,8 @@ def _counts(
             "texts_cut": catalogue.cut_texts,
             "without_interactions": len(catalogue.rows) - len(np.unique(log.items)),
         },
-        "first": iso_utc(first_s),
-        "last": iso_utc(last_s),
+        "first": iso_utc(first_s) if log.timed else None,
+        "last": iso_utc(last_s) if log.timed else None,
         "interactions": len(log),
         "users": len(log.user_ids),
         "items": len(catalogue.rows),

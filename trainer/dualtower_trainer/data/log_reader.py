@@ -19,7 +19,6 @@ from dualtower_trainer.data.timestamps import timestamp_parser
 __all__ = ["UNKNOWN_ITEM", "LogFile", "read_log"]
 
 UNKNOWN_ITEM = "unknown item"
-ROW_ORDER_SPAN_S = 365 * 86_400
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +54,7 @@ def read_log(
     """Reads all interactions; a row that cannot be used goes to `bad`.
 
     A row that equals an earlier one in every column we read is counted and dropped. Without a
-    timestamp column the order of the rows is the time, spread evenly over one year from 1970 on, so
-    that a split by days works; then no two rows are equal.
+    timestamp column all times are 0, and two equal rows are two interactions.
 
     Raises:
         DataError: a column is missing, the file has no rows or is damaged, or none of its items is
@@ -172,8 +170,6 @@ class _Growing:
         order = np.arange(len(users))
         if timed:
             order = _distinct_by_time(times_s, users, items, weights, event_codes)
-        else:
-            times_s = order * ROW_ORDER_SPAN_S // max(len(order), 1)
         return LogFile(
             users[order],
             items[order],

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualtower.errors import DataError
+from dualtower_trainer.data.activity_filter import FilterConfig, suspicious_users
 from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions
 from dualtower_trainer.data.heldout import Heldout, hold_out
 from dualtower_trainer.data.merge import merge_repeats, sort_by_pair
@@ -31,7 +32,9 @@ from dualtower_trainer.data.segments import TEST, TRAIN, VALIDATION, Segments, s
 from dualtower_trainer.data.split_config import SplitConfig
 from dualtower_trainer.data.timestamps import iso_utc
 
-__all__ = ["Split", "cold_fraction", "split"]
+__all__ = ["Split", "cold_fraction", "cold_items", "split"]
+
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +57,11 @@ class Split:
     catalogue: Catalogue
     config: SplitConfig
     kind: str
-    cold: npt.NDArray[np.bool_]
-    warm: npt.NDArray[np.bool_]
+    cold: Flags
+    warm: Flags
     train: Interactions
     full: Interactions
-    full_warm: npt.NDArray[np.bool_]
+    full_warm: Flags
     validation: Heldout
     test: Heldout
     refit: bool
@@ -70,13 +73,21 @@ class Split:
         return self.test if self.config.has_test else self.validation
 
 
-def split(dataset: Dataset, config: SplitConfig | None = None, *, refit: bool = False) -> Split:
+def split(
+    dataset: Dataset,
+    config: SplitConfig | None = None,
+    *,
+    refit: bool = False,
+    activity: FilterConfig | None = None,
+) -> Split:
     """Cuts a data set; deterministic, and independent of the order of its rows.
 
     Args:
         dataset: what `load_dataset` read.
         config: where to cut.
         refit: merge validation into train, for the last fit and for judging it.
+        activity: users to leave out of `train` and `full`, each judged by what was done there.
+            Histories are not touched, but an item that only they know is not warm.
 
     Raises:
         DataError: the log cannot be cut as configured, or nothing is left to train on.
@@ -95,13 +106,15 @@ def split(dataset: Dataset, config: SplitConfig | None = None, *, refit: bool = 
     cold = cold_items(catalogue, config)
     is_cold = cold[log.items]
     before = segments.codes == TRAIN
-    train = merge_repeats(log.where(before & ~is_cold))
+    kept, filtered = _activity(log, {"train": before, "full": segments.codes < TEST}, activity)
+    train = merge_repeats(log.where(kept["train"] & ~is_cold))
     if not len(train):
         raise DataError(
             "no interaction with an item that is not cold lies before validation; give a smaller "
-            "--set split.validation_share=… (or a later split.validation_start) or split.cold_share"
+            "--set split.validation_share=…, a later split.validation_start, a smaller "
+            "split.cold_share, or milder filters"
         )
-    full = merge_repeats(log.where((segments.codes < TEST) & ~is_cold))
+    full = merge_repeats(log.where(kept["full"] & ~is_cold))
     warm, full_warm = (
         np.bincount(part.items, minlength=len(catalogue)) > 0 for part in (train, full)
     )
@@ -130,8 +143,9 @@ def split(dataset: Dataset, config: SplitConfig | None = None, *, refit: bool = 
         },
         "train": {
             "rows_before_validation": int(before.sum()),
-            "dropped_cold_rows": int((before & is_cold).sum()),
-            "merged_repeat_rows": int((before & ~is_cold).sum()) - len(train),
+            "dropped_suspicious_rows": int(before.sum() - kept["train"].sum()),
+            "dropped_cold_rows": int((kept["train"] & is_cold).sum()),
+            "merged_repeat_rows": int((kept["train"] & ~is_cold).sum()) - len(train),
             "interactions": len(train),
             "users": int((np.bincount(train.users) > 0).sum()),
         },
@@ -142,6 +156,7 @@ def split(dataset: Dataset, config: SplitConfig | None = None, *, refit: bool = 
         },
         "later_repeat_rows": int(((segments.codes > TRAIN) & ~segments.targets).sum()),
         **heldout_reports,
+        "filter": filtered,
     }
     return Split(
         catalogue=catalogue,
@@ -159,7 +174,20 @@ def split(dataset: Dataset, config: SplitConfig | None = None, *, refit: bool = 
     )
 
 
-def cold_items(catalogue: Catalogue, config: SplitConfig) -> npt.NDArray[np.bool_]:
+def _activity(
+    log: Interactions, parts: dict[str, Flags], config: FilterConfig | None
+) -> tuple[dict[str, Flags], dict[str, Any]]:
+    """The parts without suspicious users, and the report of each; unchanged without a filter."""
+    if config is None or not config.is_on:
+        return parts, {}
+    kept, reports = {}, {}
+    for name, inside in parts.items():
+        suspicious, report = suspicious_users(log.where(inside), config)
+        kept[name], reports[name] = inside & ~suspicious[log.users], report.to_json()
+    return kept, reports
+
+
+def cold_items(catalogue: Catalogue, config: SplitConfig) -> Flags:
     """Which items are held out, bool [items]."""
     return np.array(
         [cold_fraction(item, config.cold_salt) < config.cold_share for item in catalogue.item_ids],
