@@ -224,8 +224,8 @@ def test_a_full_disk_keeps_the_old_data(tmp_path: Path) -> None:
     disk, log, items = tmp_path / "disk", tmp_path / "log.csv", tmp_path / "items.csv"
     disk.mkdir()
     items.write_text("item_id,text\n1,one\n2,two\n")
-    rows = (f"user {n * 7919 % 1_000_003},{n % 2 + 1}\n" for n in range(200_000))
-    log.write_text("user_id,item_id\n" + "".join(rows))
+    rows = (f"user {n * 7919 % 1_000_003},{n % 2 + 1},{n * 7919}\n" for n in range(200_000))
+    log.write_text("user_id,item_id,timestamp\n" + "".join(rows))
     if shutil.which("unshare") is None:
         pytest.skip("no mount namespace here")
     mount = 'mount -t tmpfs -o size=1m none "$1" && exec "$2" -c "$3" "$4" "$5" "$1"'
