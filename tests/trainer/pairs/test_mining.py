@@ -67,7 +67,10 @@ def test_each_source_gives_its_own_nearest_items(log, texts) -> None:
     ease = -inverse / np.diag(inverse)
     np.fill_diagonal(ease, 0)
     similarities = {
-        "co_consumption": (co_consumption(log, ITEMS).toarray(), 0.0),
+        "co_consumption": (
+            np.concatenate([b.toarray() for _, b in co_consumption(log, ITEMS)]),
+            0.0,
+        ),
         "ease": (ease, 0.0),
         "text": ((features @ features.T).toarray(), 0.3),
         "vectors": (unit @ unit.T, 0.3),

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from dualtower_trainer.data import Interactions
+from dualtower_trainer.pairs.neighbours import Block, row_blocks, sparse_products
 
 __all__ = ["WEIGHTINGS", "co_consumption"]
 
@@ -34,8 +35,8 @@ def co_consumption(
     weighting: str = "cosine",
     shrink: float = 10.0,
     min_count: int = 2,
-) -> sparse.csr_matrix:
-    """Similarity of items by who took them, float32 [items, items], symmetric, zero diagonal.
+) -> Iterator[Block]:
+    """Similarity of items by who took them: blocks of a symmetric matrix with a zero diagonal.
 
     Args:
         interactions: who took what and when.
@@ -45,6 +46,9 @@ def co_consumption(
         weighting: one of WEIGHTINGS.
         shrink: cosine only; draws pairs with little evidence towards 0.
         min_count: pairs of fewer people are left out.
+
+    Returns:
+        (first row, sparse float32 [rows, n_items]) blocks, for `nearest`.
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"weighting must be one of {', '.join(WEIGHTINGS)}, got {weighting!r}")
@@ -57,25 +61,42 @@ def co_consumption(
     taken.sum_duplicates()
     taken.data[:] = 1
     if window_s is None:
-        counts = sparse.csr_matrix(taken.T @ taken)
+        by_item = sparse.csr_matrix(taken.T)
+        counts = sparse_products(by_item, by_item)
     else:
-        counts = _within(users, items, np.asarray(interactions.timestamps), n_items, window_s)
-    popularity = np.asarray(taken.sum(axis=0), np.float64).ravel()
-    entries = counts.tocoo()
-    keep = (entries.row != entries.col) & (entries.data >= min_count)
-    rows, columns, together = entries.row[keep], entries.col[keep], entries.data[keep]
-    product = popularity[rows] * popularity[columns]
-    if weighting == "cosine":
-        weights = together / (np.sqrt(product) + shrink)
-    else:
-        surprise = np.log(together * n_users / product)
-        most = np.log(n_users / together)
-        weights = np.where(most > 0, surprise / np.where(most > 0, most, 1), 1.0)
-    above = weights > 0
-    return sparse.csr_matrix(
-        (weights[above].astype(np.float32), (rows[above], columns[above])),
-        shape=(n_items, n_items),
-    )
+        seconds = np.asarray(interactions.timestamps)
+        counts = row_blocks(_within(users, items, seconds, n_items, window_s))
+    people = np.asarray(taken.sum(axis=0), np.float64).ravel()
+
+    def weighted() -> Iterator[Block]:
+        for first, block in counts:
+            entries = block.tocoo()
+            keep = (entries.row + first != entries.col) & (entries.data >= min_count)
+            rows, columns = entries.row[keep], entries.col[keep]
+            together = entries.data[keep].astype(np.float64)
+            product = people[rows + first] * people[columns]
+            if weighting == "cosine":
+                weights = together / (np.sqrt(product) + shrink)
+            else:
+                weights = _npmi(together, product, n_users)
+            above = weights > 0
+            yield (
+                first,
+                sparse.csr_matrix(
+                    (weights[above].astype(np.float32), (rows[above], columns[above])),
+                    shape=block.shape,
+                ),
+            )
+
+    return weighted()
+
+
+def _npmi(
+    together: npt.NDArray[np.float64], product: npt.NDArray[np.float64], n_users: int
+) -> npt.NDArray[np.float64]:
+    surprise = np.log(together * n_users / product)
+    most = np.log(n_users / together)  # 0 where everybody took both: as surprising as can be
+    return np.where(most > 0, surprise / np.where(most > 0, most, 1), 1.0)
 
 
 def _within(

@@ -148,7 +148,7 @@ def _behaviour(
             shrink=options.shrink,
             min_count=options.min_count,
         )
-        return nearest(row_blocks(similarity), options.per_anchor, minimum=0.0, groups=groups)
+        return nearest(similarity, options.per_anchor, minimum=0.0, groups=groups)
     weights = _ease(interactions, n_items, options.regularisation)
     largest = float(weights.max(initial=0))
     rows, columns, values = nearest(
