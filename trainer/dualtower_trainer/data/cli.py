@@ -16,6 +16,7 @@ from dualtower_trainer.data.canonical import QUARANTINE
 from dualtower_trainer.data.complete_journey import CompleteJourneyOptions, import_complete_journey
 from dualtower_trainer.data.description import describe as describe_dataset
 from dualtower_trainer.data.file_import import FileOptions, import_files
+from dualtower_trainer.data.formats import FORMATS
 from dualtower_trainer.data.load import load_dataset
 from dualtower_trainer.data.report_tables import description_tables, import_tables
 from dualtower_trainer.data.split_config import SplitConfig
@@ -35,8 +36,16 @@ def data() -> None:
 
 
 @data.command("import")
-@click.option("--interactions", type=_PATH, metavar="FILE", help="CSV, TSV or Parquet, also .gz.")
-@click.option("--items", type=_PATH, metavar="FILE", help="CSV, TSV or Parquet, also .gz.")
+@click.option(
+    "--interactions", type=_PATH, metavar="FILE", help="CSV, TSV, JSONL (also .gz) or Parquet."
+)
+@click.option("--items", type=_PATH, metavar="FILE", help="CSV, TSV, JSONL (also .gz) or Parquet.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    help="The files are of a published data set. [default: generic]",
+)
 @click.option(
     "--from",
     "source",
@@ -49,7 +58,7 @@ def data() -> None:
     "column_map",
     multiple=True,
     metavar="ROLE=COLUMN",
-    help="Column of the interactions for user_id, item_id, timestamp, event or weight.",
+    help="Column of the interactions for user_id, item_id, timestamp, event, weight or rating.",
 )
 @click.option(
     "--item-map",
@@ -65,6 +74,14 @@ def data() -> None:
 @click.option("--no-quotes", is_flag=True, help='A " is a character like any other.')
 @click.option(
     "--timestamp-format", metavar="PATTERN", help="As in strptime, such as '%m/%d/%Y %H:%M'."
+)
+@click.option(
+    "--min-rating", type=float, metavar="R", help="A lower rating is no interaction. [default: all]"
+)
+@click.option(
+    "--text-template",
+    metavar="TEXT",
+    help="An item's text of a format's fields, such as '{title}. {genres}'.",
 )
 @click.option(
     "--max-bad-share",
@@ -90,6 +107,7 @@ def data() -> None:
 def import_(
     interactions: Path | None,
     items: Path | None,
+    form: str | None,
     source: str | None,
     out: Path,
     column_map: tuple[str, ...],
@@ -97,6 +115,8 @@ def import_(
     delimiter: str | None,
     no_quotes: bool,
     timestamp_format: str | None,
+    min_rating: float | None,
+    text_template: str | None,
     max_bad_share: float | None,
     min_users: int | None,
     max_users: int | None,
@@ -112,11 +132,20 @@ def import_(
       dualtower data import --interactions log.tsv --items items.tsv --out data \\
           --map user_id=CustomerID --map timestamp=InvoiceDate \\
           --item-map text=Description --timestamp-format '%m/%d/%Y %H:%M'
+      dualtower data import --format movielens --interactions ml-1m/ratings.dat \\
+          --items ml-1m/movies.dat --min-rating 4 --out data
       dualtower data import --from complete-journey --out data --max-users 300
 
     \b
-    Interactions: user_id, item_id [, timestamp] [, event] [, weight]
+    Interactions: user_id, item_id [, timestamp] [, event] [, weight] [, rating]
     Items:        item_id, text or title [, category] [, blocked]
+
+    \b
+    --format         --interactions                     --items
+    movielens        u.data, ratings.dat, ratings.csv   u.item, movies.dat, movies.csv
+    mind             behaviors.tsv                      news.tsv
+    amazon           reviews of 2018 or 2023 (JSONL)    meta_… (JSONL)
+    online-retail    the .xlsx, or it as CSV            (the same file)
 
     Times are numbers (seconds, or by their size milli-, micro- or nanoseconds since 1970) or ISO
     8601; without a zone they are UTC. Without a timestamp column all times
@@ -130,26 +159,32 @@ def import_(
     for_files = {
         "--interactions": interactions,
         "--items": items,
+        "--format": form,
         "--map": column_map,
         "--item-map": item_map,
         "--delimiter": delimiter,
         "--no-quotes": no_quotes,
         "--timestamp-format": timestamp_format,
+        "--min-rating": min_rating,
+        "--text-template": text_template,
         "--max-bad-share": max_bad_share,
     }
     for_package = {"--min-users": min_users, "--max-users": max_users}
     if source is None:
-        if interactions is None or items is None:
+        if interactions is None or (items is None and form in (None, "generic")):
             raise UsageError(
                 "give --interactions FILE and --items FILE, or --from complete-journey"
             )
         _refuse(for_package, "goes with --from complete-journey only")
         options = FileOptions(
+            format=form or "generic",
             columns=_pairs(column_map, "--map"),
             item_columns=_pairs(item_map, "--item-map"),
             delimiter=delimiter,
             quotes=not no_quotes,
             timestamp_format=timestamp_format,
+            min_rating=min_rating,
+            text_template=text_template,
             max_bad_share=0.5 if max_bad_share is None else max_bad_share,
         )
         report = import_files(
@@ -159,6 +194,8 @@ def import_(
         _refuse(for_files, f"does not go with --from {source}")
         sizes = CompleteJourneyOptions(10 if min_users is None else min_users, max_users)
         report = import_complete_journey(out, sizes, overwrite=overwrite, dry_run=dry_run)
+    for note in report.get("notes", []):
+        say(note)
     for warning in report.get("warnings", []):
         say(f"warning: {warning}")
     if bad := report["quarantine"]["rows"]:
@@ -217,5 +254,5 @@ def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
 
 def _refuse(options: Mapping[str, object], why: str) -> None:
     for name, value in options.items():
-        if value:
+        if value is not None and value is not False and value != ():
             raise UsageError(f"{name} {why}")

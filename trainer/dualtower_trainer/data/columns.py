@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dualtower.errors import DataError, UsageError
-from dualtower_trainer.data.records import Source
+from dualtower_trainer.data.record import RowSource
 
 __all__ = ["INTERACTION_ROLES", "ITEM_ROLES", "Role", "choose_columns"]
 
@@ -27,6 +27,7 @@ INTERACTION_ROLES = (
     Role("timestamp", ("timestamp",)),
     Role("event", ("event",)),
     Role("weight", ("weight",)),
+    Role("rating", ("rating",)),
 )
 ITEM_ROLES = (
     Role("item_id", ("item_id",), required=True),
@@ -37,7 +38,7 @@ ITEM_ROLES = (
 
 
 def choose_columns(
-    source: Source, roles: tuple[Role, ...], chosen: Mapping[str, str], option: str
+    source: RowSource, roles: tuple[Role, ...], chosen: Mapping[str, str], option: str
 ) -> dict[str, str]:
     """`{role: column}` of the roles that the file can play, in the order of `roles`.
 

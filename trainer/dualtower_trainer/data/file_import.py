@@ -1,10 +1,11 @@
-"""The user's own files of interactions and items as a canonical data folder.
+"""Files of interactions and items, one's own or of a published data set, as a canonical folder.
 
     items.csv ──► item ids, texts ──┐
     log.csv   ──► coded columns ────┴──► DATA/   and quarantine.csv for what could not be used
 
 A bad row costs itself, never the import. Memory holds the catalogue and about 25 bytes for each
 interaction (some 100 while they are sorted); the text of the files passes through in pieces.
+Formats of published data sets are in `formats/`; they hand over rows, and the rest is the same.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from dualtower_trainer.data.canonical import (
     write_items,
     write_report,
 )
+from dualtower_trainer.data.formats import FormatOptions, Opened, open_format
 from dualtower_trainer.data.item_reader import ItemFile, read_items
 from dualtower_trainer.data.log_reader import LogFile, read_log
 from dualtower_trainer.data.quarantine import BadRows, Quarantine
-from dualtower_trainer.data.records import open_source
 from dualtower_trainer.data.timestamps import iso_utc
 
 __all__ = ["FileOptions", "import_files"]
@@ -45,19 +46,26 @@ class FileOptions:
     """How the files are read.
 
     Attributes:
-        columns: `{role: column}` of the interactions: user_id, item_id, timestamp, event, weight.
+        format: `generic` for files of one's own, or one of `formats.FORMATS`.
+        columns: `{role: column}` of the interactions: user_id, item_id, timestamp, event, weight,
+            rating.
         item_columns: `{role: column}` of the items: item_id, text, category, blocked.
         delimiter: character between fields; None goes by the name of the file.
         quotes: whether `"…"` encloses a field.
         timestamp_format: a `strptime` pattern; None reads numbers and ISO 8601.
+        min_rating: the least rating that is an interaction; None takes all of them.
+        text_template: how an item's text is made of a format's fields; None is its own way.
         max_bad_share: share of the rows of a file that may be unusable.
     """
 
+    format: str = "generic"
     columns: Mapping[str, str] = field(default_factory=dict)
     item_columns: Mapping[str, str] = field(default_factory=dict)
     delimiter: str | None = None
     quotes: bool = True
     timestamp_format: str | None = None
+    min_rating: float | None = None
+    text_template: str | None = None
     max_bad_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -67,7 +75,7 @@ class FileOptions:
 
 def import_files(
     interactions: Path,
-    items: Path,
+    items: Path | None,
     out: Path,
     options: FileOptions | None = None,
     *,
@@ -75,6 +83,14 @@ def import_files(
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Writes a canonical data folder (not in a dry run) and returns its import report.
+
+    Args:
+        interactions: the file of interactions.
+        items: the file of items; None where the format keeps both in one.
+        out: the folder.
+        options: how to read.
+        overwrite: replace a data folder that is there.
+        dry_run: read and report, and write nothing.
 
     Raises:
         DataError: a file is missing, damaged, lacks a column, or has too many bad rows; or the two
@@ -86,10 +102,8 @@ def import_files(
                      FileOptions(columns={"user_id": "CustomerID"}))
     """
     options = options or FileOptions()
-    log_source, item_source = (
-        open_source(path, delimiter=options.delimiter, quotes=options.quotes)
-        for path in (interactions, items)
-    )
+    opened = open_format(options.format, interactions, items, _format_options(options))
+    items = items or interactions
     folder = discarded_folder if dry_run else new_folder
     with (
         folder(out, overwrite=overwrite) as temporary,
@@ -97,24 +111,41 @@ def import_files(
     ):
         bad_items, bad_rows = quarantine.of(str(items)), quarantine.of(str(interactions))
         with step(f"read {items.name}"):
-            catalogue = read_items(item_source, options.item_columns, bad_items)
+            catalogue = read_items(opened.items, options.item_columns, bad_items)
             _refuse_mostly_bad(catalogue.rows_read, bad_items, options)
         with step(f"read {interactions.name}"):
             log = read_log(
-                log_source, options.columns, catalogue.rows, bad_rows, options.timestamp_format
+                opened.log,
+                options.columns,
+                catalogue.rows,
+                bad_rows,
+                left_out=opened.left_out,
+                timestamp_format=opened.timestamp_format,
+                min_rating=options.min_rating,
             )
             _refuse_mostly_bad(log.rows_read, bad_rows, options)
         with step("write the data folder"):
             write_items(temporary, catalogue.table())
             write_interactions(temporary, _pieces(log, list(catalogue.rows)))
             report = {
-                "source": {"name": "files", "interactions": str(interactions), "items": str(items)},
+                "source": {
+                    "name": options.format,
+                    "interactions": str(interactions),
+                    "items": str(items),
+                },
                 "options": dataclasses.asdict(options),
-                **_counts(catalogue, log, bad_items, bad_rows),
+                "text_template": opened.text_template,
+                **_counts(opened, catalogue, log, bad_items, bad_rows),
                 "quarantine": quarantine.report(),
             }
             write_report(temporary, report)
     return report
+
+
+def _format_options(options: FileOptions) -> FormatOptions:
+    return FormatOptions(
+        options.text_template, options.delimiter, options.quotes, options.timestamp_format
+    )
 
 
 def _refuse_mostly_bad(rows_read: int, bad: BadRows, options: FileOptions) -> None:
@@ -144,11 +175,13 @@ def _pieces(log: LogFile, item_ids: list[str]) -> Iterator[pa.Table]:
             role: values.take(pa.array(codes[part])) for role, (codes, values) in names.items()
         }
         columns |= {"timestamp": pa.array(log.times_s[part]), "weight": pa.array(log.weights[part])}
+        if log.ratings is not None:
+            columns["rating"] = pa.array(log.ratings[part], from_pandas=True)
         yield pa.table(columns)
 
 
 def _counts(
-    catalogue: ItemFile, log: LogFile, bad_items: BadRows, bad_rows: BadRows
+    opened: Opened, catalogue: ItemFile, log: LogFile, bad_items: BadRows, bad_rows: BadRows
 ) -> dict[str, Any]:
     first_s, last_s = int(log.times_s.min()), int(log.times_s.max())
     warnings = []
@@ -165,6 +198,7 @@ def _counts(
     return {
         "interactions_file": {
             "read": log.rows_read,
+            "left_out": dict(opened.left_out),
             "dropped": {"equal to an earlier row": log.repeated},
             "quarantined": dict(bad_rows.counts),
             "kept": len(log),
@@ -182,5 +216,6 @@ def _counts(
         "interactions": len(log),
         "users": len(log.user_ids),
         "items": len(catalogue.rows),
+        "notes": list(opened.notes),
         "warnings": warnings,
     }

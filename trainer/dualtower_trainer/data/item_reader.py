@@ -10,7 +10,7 @@ import pyarrow as pa
 from dualtower.errors import DataError
 from dualtower_trainer.data.columns import ITEM_ROLES, choose_columns
 from dualtower_trainer.data.quarantine import BadRows
-from dualtower_trainer.data.records import Source
+from dualtower_trainer.data.record import RowSource
 
 __all__ = ["MAX_ID_CHARS", "MAX_TEXT_CHARS", "ItemFile", "read_items"]
 
@@ -50,7 +50,7 @@ class ItemFile:
         )
 
 
-def read_items(source: Source, chosen: Mapping[str, str], bad: BadRows) -> ItemFile:
+def read_items(source: RowSource, chosen: Mapping[str, str], bad: BadRows) -> ItemFile:
     """Reads all items; a row that cannot be used goes to `bad`.
 
     Of rows with one id the first stays: an equal one is counted as repeated, one with another text

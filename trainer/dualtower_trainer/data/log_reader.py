@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from array import array
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,7 +15,7 @@ from dualtower.errors import DataError
 from dualtower_trainer.data.columns import INTERACTION_ROLES, choose_columns
 from dualtower_trainer.data.item_reader import MAX_ID_CHARS
 from dualtower_trainer.data.quarantine import BadRows
-from dualtower_trainer.data.records import Source
+from dualtower_trainer.data.record import RowSource
 from dualtower_trainer.data.timestamps import timestamp_parser
 
 __all__ = ["UNKNOWN_ITEM", "LogFile", "read_log"]
@@ -26,7 +28,8 @@ class LogFile:
     """The good interactions of a file by time, and counts of the rest.
 
     The arrays have one entry per interaction: int32 codes into `user_ids` and `events`, int32 rows
-    of the items, int64 seconds UTC, float32 weights. `events` is empty when the file has none.
+    of the items, int64 seconds UTC, float32 weights. `events` is empty when the file has none;
+    `ratings` are float32, NaN where there is none, and None when the file has none at all.
     """
 
     users: npt.NDArray[np.int32]
@@ -34,6 +37,7 @@ class LogFile:
     times_s: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
     event_codes: npt.NDArray[np.int32]
+    ratings: npt.NDArray[np.float32] | None
     user_ids: list[str]
     events: list[str]
     timed: bool
@@ -45,13 +49,19 @@ class LogFile:
 
 
 def read_log(
-    source: Source,
+    source: RowSource,
     chosen: Mapping[str, str],
     item_rows: Mapping[str, int],
     bad: BadRows,
+    *,
+    left_out: Counter[str],
     timestamp_format: str | None = None,
+    min_rating: float | None = None,
 ) -> LogFile:
     """Reads all interactions; a row that cannot be used goes to `bad`.
+
+    A good row whose rating is below `min_rating` is no interaction; it is counted in `left_out`,
+    which a source of another format adds to as well.
 
     A row that equals an earlier one in every column we read is counted and dropped. Without a
     timestamp column all times are 0, and two equal rows are two interactions.
@@ -61,7 +71,15 @@ def read_log(
             in `item_rows`.
     """
     columns = choose_columns(source, INTERACTION_ROLES, chosen, "--map")
-    decode = _decoder({role: place for place, role in enumerate(columns)}, timestamp_format)
+    if min_rating is not None and "rating" not in columns:
+        raise DataError(
+            f"{source.path} has no column 'rating' that --min-rating could go by; name the right "
+            "one with --map rating=COLUMN"
+        )
+    decode = _decoder(
+        {role: place for place, role in enumerate(columns)}, timestamp_format, min_rating
+    )
+    too_low = f"rating below {min_rating:g}" if min_rating is not None else ""
     rows_read, kept = 0, _Growing()
     strangers: list[str] = []  # a few ids that are not in the catalogue, for the message
     for line, fields, problem, raw in source.records(list(columns.values())):
@@ -72,6 +90,9 @@ def read_log(
         if problem:
             bad.add(line, problem, raw)
             continue
+        if min_rating is not None and row.rating < min_rating:
+            left_out[too_low] += 1
+            continue
         item = item_rows.get(row.item_id)
         if item is None:
             bad.add(line, UNKNOWN_ITEM, raw)
@@ -79,8 +100,11 @@ def read_log(
                 strangers.append(row.item_id)
             continue
         kept.add(row, item)
-    if not rows_read:
+    if not rows_read and not left_out:
         raise DataError(f"{source.path} has a header and no rows")
+    if not kept.users and left_out:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in left_out.most_common())
+        raise DataError(f"no row of {source.path} is an interaction ({reasons})")
     if not kept.users and strangers:
         raise DataError(
             f"no item of {source.path} is in the catalogue: the interactions have "
@@ -88,7 +112,7 @@ def read_log(
             f"{', '.join(map(repr, list(item_rows)[:3]))} …; "
             "check the columns with --map item_id=… and --item-map item_id=…"
         )
-    return kept.log("timestamp" in columns, "event" in columns, rows_read)
+    return kept.log(columns, rows_read)
 
 
 @dataclass
@@ -99,14 +123,17 @@ class _Row:
     seconds: int = 0
     weight: float = 1.0
     event: str = ""
+    rating: float = math.nan
 
 
 def _decoder(
-    places: Mapping[str, int], timestamp_format: str | None
+    places: Mapping[str, int], timestamp_format: str | None, min_rating: float | None
 ) -> Callable[[list[str]], _Row]:
     """A function from the fields of a row to its values, or to what is wrong with them."""
     parse_time = timestamp_parser(timestamp_format)
-    time_at, event_at, weight_at = map(places.get, ("timestamp", "event", "weight"))
+    time_at, event_at, weight_at, rating_at = map(
+        places.get, ("timestamp", "event", "weight", "rating")
+    )
 
     def decode(fields: list[str]) -> _Row:
         user_id, item_id = fields[0].strip(), fields[1].strip()
@@ -128,6 +155,10 @@ def _decoder(
                 return _Row("bad weight")
         if event_at is not None:
             row.event = fields[event_at].strip()
+        if rating_at is not None:
+            row.rating = _rating(fields[rating_at])
+            if min_rating is not None and math.isnan(row.rating):
+                return _Row("bad rating")
         return row
 
     return decode
@@ -142,6 +173,15 @@ def _weight(text: str) -> float:
     return weight if 1e-30 < weight < 1e30 else 0.0
 
 
+def _rating(text: str) -> float:
+    """A rating that float32 holds; NaN when the text is none."""
+    try:
+        rating = float(text)
+    except ValueError:
+        return math.nan
+    return rating if abs(rating) < 1e30 else math.nan
+
+
 @dataclass
 class _Growing:
     """Columns that grow row by row, four or eight bytes to a value."""
@@ -151,6 +191,7 @@ class _Growing:
     times_s: array[int] = field(default_factory=lambda: array("q"))
     weights: array[float] = field(default_factory=lambda: array("f"))
     event_codes: array[int] = field(default_factory=lambda: array("i"))
+    ratings: array[float] = field(default_factory=lambda: array("f"))
     user_codes: dict[str, int] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
 
@@ -160,24 +201,29 @@ class _Growing:
         self.times_s.append(row.seconds)
         self.weights.append(row.weight)
         self.event_codes.append(self.events.setdefault(row.event, len(self.events)))
+        self.ratings.append(row.rating)
 
-    def log(self, timed: bool, with_events: bool, rows_read: int) -> LogFile:
+    def log(self, columns: Mapping[str, str], rows_read: int) -> LogFile:
         """The columns by time, equal rows once."""
+        timed = "timestamp" in columns
         users, items = np.array(self.users, np.int32), np.array(self.items, np.int32)
         times_s = np.array(self.times_s, np.int64)
         weights = np.array(self.weights, np.float32)
         event_codes = np.array(self.event_codes, np.int32)
+        ratings = np.array(self.ratings, np.float32)
         order = np.arange(len(users))
         if timed:
-            order = _distinct_by_time(times_s, users, items, weights, event_codes)
+            comparable = np.nan_to_num(ratings, nan=-math.inf)  # NaN differs from itself
+            order = _distinct_by_time(times_s, users, items, weights, event_codes, comparable)
         return LogFile(
             users[order],
             items[order],
             times_s[order],
             weights[order],
             event_codes[order],
+            ratings[order] if "rating" in columns else None,
             user_ids=list(self.user_codes),
-            events=list(self.events) if with_events else [],
+            events=list(self.events) if "event" in columns else [],
             timed=timed,
             rows_read=rows_read,
             repeated=len(users) - len(order),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-__all__ = ["Record", "bad_characters", "first_line"]
+__all__ = ["Record", "RowSource", "bad_characters", "first_line"]
 
 
 class Record(NamedTuple):
@@ -14,6 +16,19 @@ class Record(NamedTuple):
     fields: list[str]
     problem: str
     raw: str
+
+
+class RowSource(Protocol):
+    """A file of rows with named columns, to be read as often as one likes."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    def records(self, columns: Sequence[str]) -> Iterator[Record]:
+        """Every row, with the fields of `columns` in this order."""
 
 
 def bad_characters(fields: list[str]) -> str:

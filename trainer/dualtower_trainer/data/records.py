@@ -1,4 +1,4 @@
-"""Rows out of CSV, TSV and Parquet files, plain or gzipped, as text and in bounded memory.
+"""Rows out of CSV, TSV, JSONL and Parquet files, plain or gzipped, as text, in bounded memory.
 
 A reader never dies of one bad row: it hands it on with the reason. Lines are numbered as an editor
 numbers them; rows of Parquet from 1.
@@ -7,39 +7,44 @@ numbers them; rows of Parquet from 1.
 from __future__ import annotations
 
 import csv
-import gzip
-import io
-import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dualtower.errors import DataError, UsageError
-from dualtower.progress import bar
+from dualtower_trainer.data.json_records import JSON_SUFFIXES, JsonLines, json_columns
 from dualtower_trainer.data.parquet_records import parquet_columns, parquet_records
-from dualtower_trainer.data.record import Record, bad_characters, first_line
+from dualtower_trainer.data.record import Record, RowSource, bad_characters
+from dualtower_trainer.data.text_lines import (
+    MAX_LINE_CHARS,
+    bounded_lines,
+    damage_named,
+    file_head,
+    opened_text,
+    repaired,
+    row_bar,
+)
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "name_suffix", "open_source"]
 
-MAX_LINE_CHARS = 1 << 24
 MAX_RECORD_LINES = 100  # a quoted field may hold line breaks, but an open quote must not eat a file
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class Source:
     """A file of rows: its column names, and how to read it.
 
-    `delimiter` is None for Parquet; with `quotes` off a quote is a character like any other.
+    `delimiter` is None for Parquet; with `quotes` off a quote is a character like any other; with
+    `latin` a line that is no UTF-8 is read as Latin-1 instead of being refused.
     """
 
     path: Path
     columns: tuple[str, ...]
     delimiter: str | None
     quotes: bool
+    latin: bool = False
 
     def records(self, columns: Sequence[str]) -> Iterator[Record]:
         """Every row below the header, with the fields of `columns` in this order.
@@ -52,81 +57,46 @@ class Source:
         return _text_records(self, columns)
 
 
-def open_source(path: Path, *, delimiter: str | None = None, quotes: bool = True) -> Source:
-    """Opens a file by its name: .csv, .tsv, .tab (each also .gz) or .parquet.
+def open_source(
+    path: Path, *, delimiter: str | None = None, quotes: bool = True, latin: bool = False
+) -> RowSource:
+    """Opens a file by its name: .csv, .tsv, .tab, .jsonl (each also .gz) or .parquet.
 
     Args:
         path: the file.
         delimiter: one character that replaces the one that the name says; `\\t` is a tab.
         quotes: whether `"…"` encloses a field.
+        latin: whether lines that are no UTF-8 are Latin-1.
 
     Raises:
         DataError: the file is missing, empty, or not what its name says.
         UsageError: the name says nothing and no delimiter is given.
     """
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; give a CSV, TSV or Parquet file")
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(4)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if not head:
-        raise DataError(f"{path} is empty; it must have a header and rows")
+    file_head(path, "CSV, TSV, JSONL or Parquet")
+    suffix = name_suffix(path)
     if suffix == ".parquet":
         return Source(path, parquet_columns(path), None, True)
+    if delimiter is None and suffix in JSON_SUFFIXES:
+        return JsonLines(path, json_columns(path))
     if delimiter is None and suffix not in _DELIMITERS:
         raise UsageError(
-            f"the name of {path} does not say how it is written; call it .csv, .tsv or .parquet, "
-            "or give --delimiter"
+            f"the name of {path} does not say how it is written; call it .csv, .tsv, .jsonl or "
+            ".parquet, or give --delimiter"
         )
     mark = delimiter.replace("\\t", "\t") if delimiter else _DELIMITERS[suffix]
     if len(mark) != 1 or mark in '"\r\n':
         raise UsageError(f"the delimiter must be one character, got {delimiter!r}")
-    with _damage_named(path), _opened(path) as (_, text):
-        lines = _Lines(_lines_of(text))
+    with damage_named(path), opened_text(path) as (_, text):
+        lines = _Lines(bounded_lines(text))
         header = next(_reader(lines, mark, quotes), None)
     if not header:
         raise DataError(f"{path} is empty; it must have a header and rows")
-    return Source(path, tuple(name.strip() for name in header), mark, quotes)
+    return Source(path, tuple(name.strip() for name in header), mark, quotes, latin)
 
 
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Names the file when its compression breaks off or its bytes are damaged."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path} is cut off or damaged ({first_line(error)}); fetch it again"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, io.TextIOWrapper]]:
-    """The file as it lies on the disk, and its text, unpacked where it is gzipped.
-
-    A byte that is no UTF-8 becomes a lone surrogate, to be found later.
-    """
-    with path.open("rb") as raw:
-        zipped = raw.peek(2)[:2] == b"\x1f\x8b"
-        binary = gzip.GzipFile(fileobj=raw, mode="rb") if zipped else raw
-        if binary.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise DataError(f"{path} is UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
-        with io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="") as text:
-            yield raw, text
-
-
-def _lines_of(text: io.TextIOWrapper) -> Iterator[str]:
-    """Lines of bounded length; what is beyond is skipped."""
-    while line := text.readline(MAX_LINE_CHARS):
-        if len(line) == MAX_LINE_CHARS and line[-1] not in "\r\n":
-            while (rest := text.readline(MAX_LINE_CHARS)) and rest[-1] not in "\r\n":
-                pass
-        yield line
+def name_suffix(path: Path) -> str:
+    """The ending of a name, in lower case and without .gz."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 class _Lines:
@@ -181,14 +151,13 @@ def _text_records(source: Source, columns: Sequence[str]) -> Iterator[Record]:
     assert source.delimiter is not None
     places = [source.columns.index(name) for name in columns]
     width = len(source.columns)
-    size_mib = source.path.stat().st_size // _MIB + 1
     with (
-        bar(f"read {source.path.name}", size_mib) as moving,
-        _damage_named(source.path),
-        _opened(source.path) as (raw_file, text),
+        damage_named(source.path),
+        opened_text(source.path) as (raw_file, text),
+        row_bar(source.path) as moved,
     ):
-        lines = _Lines(_lines_of(text))
-        done_mib = rows = 0
+        found = bounded_lines(text)
+        lines = _Lines(map(repaired, found) if source.latin else found)
         reader = _reader(lines, source.delimiter, source.quotes)
         next(reader)
         lines.take()
@@ -215,11 +184,7 @@ def _text_records(source: Source, columns: Sequence[str]) -> Iterator[Record]:
                     problem = "quote without its end"
                 problem = _problem_of(raw, []) or problem or "wrong number of fields"
                 yield Record(first, [], problem, raw)
-            rows += 1
-            if rows % 10_000 == 0:
-                moved = raw_file.tell() // _MIB - done_mib
-                done_mib += moved
-                moving.advance(moved, note=f"MiB, {rows:,} rows")
+            moved(raw_file)
 
 
 def _problem_of(raw: str, fields: list[str]) -> str:
