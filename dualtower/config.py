@@ -22,8 +22,8 @@ from dualtower.errors import ConfigError, UsageError
 __all__ = ["SECTIONS", "load_section", "read_toml", "to_toml"]
 
 SECTIONS = (
-    "data", "split", "filter", "encoder", "model", "train", "loss", "evaluate", "export", "serve",
-    "bench",
+    "data", "split", "filter", "encoder", "finetune", "model", "train", "loss", "evaluate",
+    "explain", "export", "serve", "bench",
 )  # fmt: skip
 
 T = TypeVar("T")
