@@ -26,6 +26,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "encoder": ("dualtower_trainer.encoder_cli", "encoder", "Fetch the BERT that reads texts."),
     "train": ("dualtower_trainer.cli", "train", "Train the two towers; resumes where it stopped."),
     "evaluate": ("dualtower_trainer.cli", "evaluate", "Rank the held-out future, with baselines."),
+    "explain": (
+        "dualtower_trainer.explain.cli", "explain", "Which history items and words drove a list.",
+    ),
     "export": ("dualtower_export.cli", "export", "Write a gated, fingerprinted bundle."),
     "verify": ("dualtower_export.cli", "verify", "Check every byte of a bundle."),
     "serve": ("dualtower_serving.cli", "serve", "Serve a bundle with TensorFlow Serving's API."),

@@ -22,7 +22,7 @@ from dualtower_trainer.candidates import Candidates, choose_candidates, read_ite
 from dualtower_trainer.id_file import read_ids
 from dualtower_trainer.metrics import top_k
 from dualtower_trainer.scoring_towers import Towers
-from dualtower_trainer.user_histories import Histories, places_of, read_histories
+from dualtower_trainer.user_histories import Histories, read_histories
 
 __all__ = ["rank_users", "recommend_offline"]
 
@@ -109,21 +109,19 @@ def rank_users(
     Raises:
         DataError: a score is no number.
     """
-    to_row = places_of(histories.catalogue.item_ids, towers.item_ids)
-    to_candidate = places_of(histories.catalogue.item_ids, candidates.item_ids)
+    read = histories.places_in(towers.item_ids)
+    taken = histories.places_in(candidates.item_ids)
     size = max(1, min(_MOST_USERS, _SCORES // len(candidates.item_ids)))
     with bar("rank users", len(histories.rows)) as moving:
         for start in range(0, len(histories.rows), size):
-            part = histories.rows[start : start + size]
-            read = [_present(to_row[rows]) for rows in part]
-            scores = _scores(towers.embed_histories(read), candidates.vectors)
+            scores = _scores(towers.embed_histories(read[start : start + size]), candidates.vectors)
             if not np.isfinite(scores).all():
                 raise DataError("the towers gave scores that are no numbers; train the run again")
-            for row, taken in zip(scores, part, strict=True):
-                row[_present(to_candidate[taken])] = -np.inf
+            for row, places in zip(scores, taken[start : start + size], strict=True):
+                row[places] = -np.inf
             for row, best in zip(scores, top_k(scores, k), strict=True):
                 yield best[row[best] > -np.inf]
-            moving.advance(len(part))
+            moving.advance(len(scores))
 
 
 def _scores(users: np.ndarray, vectors: np.ndarray) -> np.ndarray:
@@ -134,10 +132,6 @@ def _scores(users: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         part = vectors[start : start + _CANDIDATES].astype(np.float64)
         scores[:, start : start + _CANDIDATES] = exact @ part.T
     return scores
-
-
-def _present(places: np.ndarray) -> np.ndarray:
-    return places[places >= 0]
 
 
 def _notes(summary: dict[str, Any], unknown: Sequence[str]) -> None:

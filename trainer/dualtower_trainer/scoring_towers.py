@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from dualtower_trainer.checkpoint import Trained
 
-__all__ = ["Towers", "embed_texts", "towers_of"]
+__all__ = ["Towers", "towers_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +44,18 @@ def towers_of(trained: Trained) -> Towers:
         blocked=trained.blocked,
         vectors=trained.vectors,
         embed_histories=trained.embed_histories,
-        embed_texts=lambda texts: embed_texts(trained, texts),
+        embed_texts=_text_tower(trained),
     )
 
 
-def embed_texts(trained: Trained, texts: Sequence[str]) -> np.ndarray:
-    """float32 [texts, dim]: the item tower on text alone, with no id residual."""
-    pooled = trained.encoder().encode(list(texts))
-    unseen = np.zeros((len(pooled), trained.config.dim), np.float32)
-    vectors: np.ndarray = trained.item_head({"pooled": pooled, "id_vector": unseen}).numpy()
-    return vectors
+def _text_tower(trained: Trained) -> Callable[[Sequence[str]], np.ndarray]:
+    """The item tower on text alone, with no id residual; its encoder is loaded once, if at all."""
+    encoder = cache(trained.encoder)
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        pooled = encoder().encode(list(texts))
+        unseen = np.zeros((len(pooled), trained.config.dim), np.float32)
+        vectors: np.ndarray = trained.item_head({"pooled": pooled, "id_vector": unseen}).numpy()
+        return vectors
+
+    return embed

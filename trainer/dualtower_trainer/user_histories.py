@@ -29,6 +29,11 @@ class Histories:
     catalogue: Catalogue
     rows: list[np.ndarray]
 
+    def places_in(self, item_ids: Iterable[str]) -> list[np.ndarray]:
+        """The histories as int64 places in `item_ids`, without what is not among them."""
+        place = places_of(self.catalogue.item_ids, item_ids)
+        return [there[there >= 0] for there in (place[rows] for rows in self.rows)]
+
 
 def read_histories(data: Path, user_ids: Sequence[str]) -> Histories:
     """The whole histories of users, ordered as training orders them.
