@@ -12,6 +12,8 @@ import pytest
 PACKAGES = (
     "dualtower",
     "dualtower_trainer.data",
+    "dualtower_trainer.losses",
+    "dualtower_trainer.pairs",
     "dualtower_export",
     "dualtower_serving",
     "dualtower_clients",

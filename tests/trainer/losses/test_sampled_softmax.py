@@ -64,6 +64,35 @@ def test_the_correction_makes_the_sampled_sum_unbiased() -> None:
     assert error < 0.05 * exact
 
 
+def test_with_more_draws_it_comes_closer_to_the_full_softmax() -> None:
+    random = np.random.default_rng(4)
+    users, items = unit(random, 4, 8), unit(random, 50, 8)
+    rate = random.dirichlet(np.full(50, 2.0))
+    targets = random.integers(0, 50, 4)
+    logits = users @ items.T / 0.3
+    full = np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(4), targets])
+    errors = []
+    for draws in (100, 1_600, 25_600):
+        losses = []
+        for _ in range(30):
+            drawn = random.choice(50, draws, p=rate)
+            losses.append(
+                loss_of(
+                    users,
+                    items[targets][:, None],
+                    np.ones((4, 1)),
+                    items[drawn],
+                    np.log(rate[drawn] * draws),
+                    drawn[None] == targets[:, None],
+                    0.3,
+                )
+            )
+        errors.append(np.sqrt(np.mean((np.array(losses) - full) ** 2)))
+    ratios = [errors[0] / errors[1], errors[1] / errors[2]]
+    assert np.all(np.array(ratios) > 2), "sixteen times the draws, a quarter of the error"
+    assert errors[2] < 0.01 * full
+
+
 def test_accidental_hits_and_padded_targets_do_not_count() -> None:
     random = np.random.default_rng(2)
     users, items = unit(random, 3, 8), unit(random, 20, 8)
