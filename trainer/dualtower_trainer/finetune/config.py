@@ -1,0 +1,114 @@
+"""Section [finetune]: whether and how the BERT itself is tuned. No TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LORA_TARGETS", "MODES", "PRECISIONS", "FinetuneConfig"]
+
+MODES = ("frozen", "top", "full", "lora", "bitfit")
+PRECISIONS = ("float32", "bfloat16", "float16")
+# the matrices of one layer that may carry a low-rank update
+LORA_TARGETS = ("query", "key", "value", "output", "inner", "outer")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Section [finetune].
+
+    Attributes:
+        mode: "frozen" (off), "top" (the last `top_layers`), "full", "lora" (low-rank updates,
+            https://arxiv.org/abs/2106.09685) or "bitfit" (biases only,
+            https://arxiv.org/abs/2106.10199).
+        top_layers: how many layers "top" tunes.
+        lora_rank: rank of an update.
+        lora_alpha: an update is scaled by alpha / rank.
+        lora_dropout: on what an update reads.
+        lora_targets: which matrices of a layer get one, of LORA_TARGETS.
+        seed: of batches, dropout and new weights.
+        steps: optimiser steps.
+        batch_pairs: pairs of one loss; the others' right sides are the negatives.
+        chunk_pairs: above 0, a batch goes through BERT in chunks of so many pairs and twice
+            (GradCache, https://arxiv.org/abs/2101.06983), so that memory does not bound the batch.
+        accumulate: batches whose mean gradient makes one step.
+        temperature: by which cosines are divided.
+        learning_rate: peak of a linear warm-up and a cosine decay; of the top layer.
+        warmup_share: share of the steps that warm up.
+        layer_decay: each layer learns at this share of the rate of the one above it.
+        weight_decay: of AdamW, on matrices and tables.
+        clip_norm: longest gradient over all weights together; 0 is off.
+        ema_decay: of the mean over steps that is saved in place of the last weights; 0 is off.
+        dropout: on embeddings, attention and sublayers.
+        precision: of matrix products; "float16" scales the loss so that gradients do not vanish.
+        jit_compile: compile the step by XLA, once for each width of a batch.
+        bucket_tokens: widths are multiples of this; pairs of like length share a batch.
+        checkpoint_every: steps between two states that a killed run goes on from.
+        devices: names for MirroredStrategy such as "GPU:0"; empty: all GPUs, several hosts where
+            TF_CONFIG names them.
+    """
+
+    mode: str = "frozen"
+    top_layers: int = 2
+    lora_rank: int = 8
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.0
+    lora_targets: tuple[str, ...] = ("query", "key", "value", "output")
+    seed: int = 0
+    steps: int = 300
+    batch_pairs: int = 64
+    chunk_pairs: int = 0
+    accumulate: int = 1
+    temperature: float = 0.05
+    learning_rate: float = 2e-5
+    warmup_share: float = 0.1
+    layer_decay: float = 0.9
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    ema_decay: float = 0.99
+    dropout: float = 0.1
+    precision: str = "float32"
+    jit_compile: bool = False
+    bucket_tokens: int = 8
+    checkpoint_every: int = 50
+    devices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _one_of("mode", self.mode, MODES)
+        _one_of("precision", self.precision, PRECISIONS)
+        if not self.lora_targets or len(set(self.lora_targets)) != len(self.lora_targets):
+            raise ValueError(f"lora_targets must name different matrices, got {self.lora_targets}")
+        for target in self.lora_targets:
+            _one_of("lora_targets", target, LORA_TARGETS)
+        for name in (
+            "top_layers", "lora_rank", "steps", "accumulate", "bucket_tokens", "checkpoint_every",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.batch_pairs < 2:
+            raise ValueError(
+                f"batch_pairs must be at least 2, got {self.batch_pairs}: the other pairs of a "
+                "batch are its negatives"
+            )
+        if self.chunk_pairs < 0 or (self.chunk_pairs and self.batch_pairs % self.chunk_pairs):
+            raise ValueError(
+                f"chunk_pairs must be 0 or divide batch_pairs {self.batch_pairs}, got "
+                f"{self.chunk_pairs}"
+            )
+        for name in ("seed", "weight_decay", "clip_norm"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("lora_dropout", "dropout", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        if not 0 <= self.warmup_share <= 1:
+            raise ValueError(f"warmup_share must be from 0 to 1, got {self.warmup_share}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay must be above 0 and at most 1, got {self.layer_decay}")
+        for name in ("learning_rate", "temperature", "lora_alpha"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

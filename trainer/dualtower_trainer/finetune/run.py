@@ -1,0 +1,223 @@
+"""Tunes an encoder on pairs of texts and writes it as a new folder; goes on where it was killed.
+
+OUT.tuning/ beside OUT holds the state of a run that has not ended; OUT appears whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from dualtower.errors import DataError, UsageError
+from dualtower.files import atomic_file, disk_errors, exclusive_lock, remove_stale
+from dualtower.progress import bar, say
+from dualtower_trainer.encoder import Encoder
+from dualtower_trainer.finetune.batches import Batch, PairBatches
+from dualtower_trainer.finetune.config import FinetuneConfig
+from dualtower_trainer.finetune.objectives import Objective, contrastive
+from dualtower_trainer.finetune.replicas import choose_strategy, is_chief
+from dualtower_trainer.finetune.schedule import check_losses
+from dualtower_trainer.finetune.tuner import Tuner
+from dualtower_trainer.pairs import Pairs
+
+__all__ = ["finetune", "tune_and_save"]
+
+_STATE = "state.safetensors"
+_REPORT = "tuning.json"
+_SHOWN_LOSSES = 20
+
+
+def finetune(
+    encoder: Encoder, texts: Sequence[str], pairs: Pairs, config: FinetuneConfig, out: Path
+) -> Path:
+    """Tunes `encoder` so that the two texts of a pair lie together and others apart.
+
+    Run it again with the same arguments to go on after a kill, with the same losses.
+
+    Args:
+        encoder: where to start from; left as it is.
+        texts: what the pairs name: item texts, or histories and item texts.
+        pairs: rows of `texts`, left (`anchor`) and right (`positive`).
+        config: of any mode but "frozen".
+        out: the new folder, as `Encoder.save` writes it, with `tuning.json` beside the weights.
+
+    Raises:
+        UsageError: the mode is "frozen", `out` exists, or a run of other settings is under way.
+        DataError: too few pairs, or training came apart.
+
+    Example:
+        pairs = mine_positives(interactions, len(texts), MiningOptions())
+        tuned = Encoder.load(finetune(encoder, texts, pairs, FinetuneConfig(mode="lora"), out))
+    """
+    batches = PairBatches(
+        texts, pairs, encoder.tokenizer, batch_pairs=config.batch_pairs,
+        multiple=config.bucket_tokens,
+    )  # fmt: skip
+    tokens = batches.tokens(seed=config.seed)
+    widths = ", ".join(f"{left}+{right}" for left, right in batches.widths)
+    say(f"  {len(pairs):,} pairs; widths {widths}: {tokens.saved:.0%} of the tokens saved")
+
+    def draw(step: int) -> list[Batch]:
+        first = step * config.accumulate
+        return [
+            batches.batch(seed=config.seed, step=first + place)
+            for place in range(config.accumulate)
+        ]
+
+    identity = _digest(texts, pairs.anchor, pairs.positive, pairs.weight)
+    return tune_and_save(
+        encoder, config, out,
+        objective=contrastive(config.temperature), draw=draw, data_sha256=identity,
+        facts={"pairs": len(pairs), "tokens": dataclasses.asdict(tokens)},
+    )  # fmt: skip
+
+
+def tune_and_save(
+    encoder: Encoder,
+    config: FinetuneConfig,
+    out: Path,
+    *,
+    objective: Objective,
+    draw: Callable[[int], Sequence[Batch]],
+    data_sha256: str,
+    facts: dict[str, object],
+) -> Path:
+    """Takes all steps and writes `out`; `draw` gives the batches of a step from its number alone.
+
+    Args:
+        encoder: where to start from.
+        config: section [finetune].
+        out: the new folder.
+        objective: the loss.
+        draw: the batches of a step.
+        data_sha256: of what `draw` draws from; a state of other data is refused.
+        facts: for tuning.json.
+    """
+    out = Path(out)
+    if config.mode == "frozen":
+        raise UsageError(
+            "finetune.mode is frozen, so there is nothing to tune; set it to top, full, lora or "
+            "bitfit (--set finetune.mode=lora)"
+        )
+    if out.exists():
+        raise UsageError(f"{out} exists already; remove it or choose another folder")
+    strategy = choose_strategy(config.devices)
+    work = out.with_name(f"{out.name}.tuning")
+    if not is_chief(strategy):
+        tuner = Tuner(encoder, config, objective, strategy)
+        _steps(tuner, config, draw, [], lambda losses: None)
+        return out
+    with exclusive_lock(work / "lock"):
+        remove_stale(work)
+        identity = {**dataclasses.asdict(config), "encoder": encoder.sha256, "data": data_sha256}
+        tuner = Tuner(encoder, config, objective, strategy)
+        losses = _restore(tuner, work / _STATE, identity)
+
+        def keep(done: Sequence[float]) -> None:
+            _save(tuner, work / _STATE, identity, done)
+
+        begin_ns = time.monotonic_ns()
+        _steps(tuner, config, draw, losses, keep)
+        report = {
+            "finetune": dataclasses.asdict(config), "from_encoder_sha256": encoder.sha256,
+            **facts, "losses": losses, "wall_s": (time.monotonic_ns() - begin_ns) / 1e9,
+        }  # fmt: skip
+        _publish(encoder, tuner.tensors(), report, work, out)
+    shutil.rmtree(work)
+    few = max(1, min(_SHOWN_LOSSES, len(losses) // 2))
+    say(f"  loss {np.mean(losses[:few]):.4f} → {np.mean(losses[-few:]):.4f}")
+    return out
+
+
+def _steps(
+    tuner: Tuner,
+    config: FinetuneConfig,
+    draw: Callable[[int], Sequence[Batch]],
+    losses: list[float],
+    keep: Callable[[Sequence[float]], None],
+) -> None:
+    """Takes the steps that `losses` lacks, and appends theirs."""
+    rows, first, skipped = config.batch_pairs * config.accumulate, len(losses), 0
+    begin_ns = time.monotonic_ns()
+    with bar("tune the encoder, steps", config.steps) as moving:
+        moving.advance(first)
+        for step in range(first, config.steps):
+            result = tuner.step(draw(step), step)
+            losses.append(result.loss)
+            skipped = 0 if result.applied else skipped + 1
+            check_losses(losses, skipped, scaled=config.precision == "float16")
+            passed_s = (time.monotonic_ns() - begin_ns) / 1e9
+            left_s = passed_s / (step + 1 - first) * (config.steps - step - 1)
+            rate = rows * (step + 1 - first) / passed_s
+            moving.advance(note=f"loss {result.loss:.4f} · {rate:.0f} rows/s · {left_s:.0f} s left")
+            if (step + 1) % config.checkpoint_every == 0 and step + 1 < config.steps:
+                keep(losses)
+
+
+def _save(tuner: Tuner, path: Path, identity: dict[str, object], losses: Sequence[float]) -> None:
+    tensors = {**tuner.state(), "losses": np.asarray(losses, np.float64)}
+    with atomic_file(path) as temporary:
+        # not save_file: it reports a full disk as an error of its own kind
+        temporary.write_bytes(save(tensors, metadata={"identity": _canonical(identity)}))
+
+
+def _restore(tuner: Tuner, path: Path, identity: dict[str, object]) -> list[float]:
+    """The losses of the steps that are done; none when there is no state."""
+    if not path.exists():
+        return []
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            theirs = json.loads((stored.metadata() or {})["identity"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        ours = json.loads(_canonical(identity))
+        different = sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))
+        if different:
+            raise UsageError(
+                f"{path.parent} holds a tuning with another {', '.join(different)}; "
+                "remove that folder, or choose another --out"
+            )
+        losses = [float(loss) for loss in tensors.pop("losses")]
+        tuner.restore(tensors)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise DataError(
+            f"the state {path} cannot be used ({error}); remove {path.parent} to start again"
+        ) from error
+    say(f"  going on after step {len(losses)}")
+    return losses
+
+
+def _publish(
+    encoder: Encoder,
+    tensors: dict[str, np.ndarray],
+    report: dict[str, object],
+    work: Path,
+    out: Path,
+) -> None:
+    tuned = Encoder(folder=out, config=encoder.config, tensors=tensors, tokenizer=encoder.tokenizer)
+    whole = work / "encoder"
+    shutil.rmtree(whole, ignore_errors=True)
+    tuned.save(whole)
+    with disk_errors(out):
+        (whole / _REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        os.rename(whole, out)
+
+
+def _canonical(identity: dict[str, object]) -> str:
+    return json.dumps(identity, sort_keys=True)
+
+
+def _digest(texts: Sequence[str], *arrays: np.ndarray) -> str:
+    digest = hashlib.sha256(json.dumps(list(texts)).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
