@@ -89,7 +89,7 @@ def choose_candidates(
         distinct = list(dict.fromkeys(texts_of_fresh))
         by_text = towers.embed_texts(distinct)[places_of(texts_of_fresh, distinct)]
         vectors = np.concatenate([vectors, by_text])
-    item_ids = np.array([*towers.item_ids[rows], *fresh, ""], object)[:-1]
+    item_ids = np.array([*towers.item_ids[rows], *fresh], object)
     return Candidates(item_ids, vectors, len(fresh), blocked, tuple(unknown))
 
 

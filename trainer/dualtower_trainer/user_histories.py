@@ -48,7 +48,7 @@ def read_histories(data: Path, user_ids: Sequence[str]) -> Histories:
         )
     dataset = load_dataset(data)
     log = dataset.interactions
-    wanted = np.array([*user_ids, ""], object)[:-1]
+    wanted = np.array(user_ids, object)
     place = np.minimum(np.searchsorted(log.user_ids, wanted), len(log.user_ids) - 1)
     known = log.user_ids[place] == wanted
     asked = np.zeros(len(log.user_ids), bool)
