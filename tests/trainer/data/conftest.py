@@ -6,8 +6,9 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pyarrow as pa
 import pytest
@@ -101,3 +102,43 @@ def make_dataset(tmp_path: Path) -> Callable[..., Dataset]:
         return load_dataset(tmp_path / name)
 
     return make
+
+
+@pytest.fixture
+def write_workbook() -> Callable[..., Path]:
+    """Writes .xlsx files as Excel does: a zip of the parts that ECMA-376 asks for.
+
+    Texts go through the shared strings, numbers stand in the cells, None leaves a cell out.
+    """
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    head = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+
+    def cell(value: str | float, reference: str, texts: dict[str, int]) -> str:
+        if isinstance(value, str):
+            number = texts.setdefault(value, len(texts))
+            return f'<c r="{reference}" t="s"><v>{number}</v></c>'
+        return f'<c r="{reference}"><v>{value!r}</v></c>'
+
+    def write(
+        path: Path, *sheets: Iterable[Sequence[str | float | None]], from_1904: bool = False
+    ) -> Path:
+        texts: dict[str, int] = {}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number, rows in enumerate(sheets, start=1):
+                with archive.open(f"xl/worksheets/sheet{number}.xml", "w") as stream:
+                    stream.write(f"{head}<worksheet {main}><sheetData>".encode())
+                    for line, row in enumerate(rows, start=1):
+                        cells = "".join(
+                            cell(value, f"{chr(65 + place)}{line}", texts)
+                            for place, value in enumerate(row)
+                            if value is not None
+                        )
+                        stream.write(f'<row r="{line}">{cells}</row>'.encode())
+                    stream.write(b"</sheetData></worksheet>")
+            strings = "".join(f"<si><t>{escape(text)}</t></si>" for text in texts)
+            archive.writestr("xl/sharedStrings.xml", f"{head}<sst {main}>{strings}</sst>")
+            properties = '<workbookPr date1904="1"/>' if from_1904 else "<workbookPr/>"
+            archive.writestr("xl/workbook.xml", f"{head}<workbook {main}>{properties}</workbook>")
+        return path
+
+    return write

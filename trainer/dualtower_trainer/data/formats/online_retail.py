@@ -81,13 +81,18 @@ def _purchases(path: Path, options: FormatOptions, left_out: Counter[str]) -> It
 
 
 def _products(path: Path, options: FormatOptions) -> Iterator[Record]:
-    """One row per product that somebody bought, in the order of the codes."""
+    """One row per product that somebody bought, in the order of the codes.
+
+    Bad lines are handed on with the purchases; here only where there is nothing else to say.
+    """
     descriptions: dict[str, Counter[str]] = defaultdict(Counter)
     first: dict[str, int] = {}
     for record, line in _lines(path, options):
         if line is not None and not line.reason:
             first.setdefault(line.code, record.line)
             descriptions[line.code][line.description] += 1
+    if not descriptions:
+        yield from (record for record, _ in _lines(path, options) if record.problem)
     for code in sorted(descriptions):
         named = [(count, len(text), text) for text, count in descriptions[code].items() if text]
         text = max(named)[2] if named else ""
