@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dualtower.config import load_section
+from dualtower.errors import UsageError
 from dualtower.progress import say, step
 from dualtower.tables import Table, show
 
-__all__ = ["evaluate", "evaluation_tables", "load_run_config", "train"]
+__all__ = ["evaluate", "load_run_config", "train"]
 
 _PATH = click.Path(path_type=Path)
 _CONFIG = click.option("--config", type=_PATH, metavar="FILE", help="TOML configuration.")
@@ -21,19 +23,6 @@ _SET = click.option(
     "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides one setting."
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
-
-_COLUMNS = (
-    ("Recall@10", "recall_at_10"),
-    ("Recall@20", "recall_at_20"),
-    ("NDCG@10", "ndcg_at_10"),
-    ("NDCG@20", "ndcg_at_20"),
-    ("MRR", "mrr"),
-)
-_SCOPES = {
-    "warm": "Warm: the next known items",
-    "cold": "Cold: items nobody has taken yet, among themselves",
-    "cold_in_full": "Cold in full: the same items among the whole catalogue",
-}
 
 
 @click.command()
@@ -93,36 +82,80 @@ def train(
 
 
 @click.command()
-@click.argument("run", type=_PATH)
+@click.argument("runs", type=_PATH, nargs=-1, metavar="[RUN]...")
+@click.option("--run", "more_runs", type=_PATH, multiple=True, metavar="RUN", help="The same.")
 @click.option("--data", type=_PATH, metavar="DATA", help="The data folder, if it has moved.")
+@click.option(
+    "--interactions",
+    type=_PATH,
+    metavar="FILE",
+    help="A later log (CSV, TSV or Parquet) to be predicted instead of RUN's own test segment.",
+)
+@click.option(
+    "--candidates",
+    type=_PATH,
+    metavar="FILE",
+    help="Item ids, one a line, among which is ranked; goes with --interactions.",
+)
+@click.option("--all-baselines", is_flag=True, help="Also those that take minutes to train.")
 @_CONFIG
 @_SET
 @_JSON
 def evaluate(
-    run: Path, data: Path | None, config: Path | None, overrides: tuple[str, ...], as_json: bool
+    runs: tuple[Path, ...],
+    more_runs: tuple[Path, ...],
+    data: Path | None,
+    interactions: Path | None,
+    candidates: Path | None,
+    all_baselines: bool,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Rank RUN's held-out future over the full catalogue, beside popularity, TF-IDF, ItemKNN
-    and EASE on the same split. A person's history is never a candidate. Standard errors are over
-    users; the last column is the paired gain of the towers in Recall@20.
+    """Rank a held-out future over the full catalogue, beside the baselines on the same future.
+
+    It is RUN's own test segment, where it was trained with one (split.test_share), or a later
+    log. A person's history is never a candidate. Standard errors are over users; behind each
+    baseline stands how much better the towers are, by a paired bootstrap over users. With
+    several RUNs of one recipe: the mean over them, and standard errors over them.
 
     \b
-    Example:
+    Examples:
       dualtower evaluate run --json > evaluation.json
-    """
+      dualtower evaluate run --interactions later.csv.gz --all-baselines
+      dualtower evaluate --run run-0 --run run-1 --run run-2 --interactions later.csv.gz
+    """  # fmt: skip
     from dualtower_trainer.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
-    from dualtower_trainer.evaluate_run import EvaluateConfig, evaluate_run
+    from dualtower_trainer.baselines import BASELINES
+    from dualtower_trainer.evaluate_run import EvaluateConfig, Future, evaluate_runs
+    from dualtower_trainer.evaluation_tables import evaluation_tables
 
+    given = [*runs, *more_runs]
+    if len(set(given)) != len(given) or not given:
+        raise UsageError(
+            "give each RUN once, at least one: dualtower evaluate RUN [RUN …]; got "
+            f"{', '.join(map(str, given)) or 'none'}"
+        )
+    if candidates is not None and interactions is None:
+        raise UsageError("--candidates goes with --interactions FILE; the test segment has its own")
     section = load_section("evaluate", EvaluateConfig, path=config, overrides=overrides)
+    if all_baselines:
+        section = dataclasses.replace(section, baselines=tuple(BASELINES))
+    future = Future(interactions, candidates) if interactions else None
     with step("evaluate"):
-        result = evaluate_run(run, section, data)
+        found = evaluate_runs(given, section, data, future)
+    result = found["runs"][0] if len(given) == 1 else found
     if as_json:
         click.echo(json.dumps(result))
-        return
-    if result["reused"]:
-        say(f"  {run}/evaluation.json belongs to this training already; reused")
-    show(evaluation_tables(result))
+    elif len(given) == 1:
+        if result["reused"]:
+            say(f"  {given[0]}/evaluation.json belongs to this training already; reused")
+        show(evaluation_tables(result))
+    else:
+        say(f"  means over {len(given)} runs, ± is the standard error over the runs")
+        show(evaluation_tables({**found["seeds"], "notes": found["runs"][0]["notes"]}))
 
 
 def load_run_config(path: Path | None, overrides: Sequence[str]) -> Any:
@@ -139,36 +172,3 @@ def load_run_config(path: Path | None, overrides: Sequence[str]) -> Any:
         model=load_section("model", TowerConfig, path=path, overrides=overrides),
         train=load_section("train", TrainConfig, path=path, overrides=overrides),
     )
-
-
-def evaluation_tables(result: Mapping[str, Any]) -> list[Table]:
-    """evaluation.json as tables, one per question."""
-    tables = []
-    for scope, title in _SCOPES.items():
-        part = result[scope]
-        header = ["", *(name for name, _ in _COLUMNS), "coverage"]
-        header += ["head", "tail"] if scope == "warm" else ["cold share"]
-        header.append("gain of dualtower")
-        rows = [_method_row(scope, row) for row in part["methods"]]
-        if "random" in part:
-            chance = _shown(part["random"]["recall_at_20"])
-            rows.append(["random", "", chance, *[""] * (len(header) - 3)])
-        title = f"{title} ({part['users']:,} users, {part['candidates']:,} candidates)"
-        tables.append(Table(title, rows, header))
-    return tables
-
-
-def _method_row(scope: str, row: Mapping[str, Any]) -> list[str]:
-    cells = [row["method"], *(_shown(row[key]) for _, key in _COLUMNS)]
-    cells.append(f"{row['coverage_at_20']:.1%}")
-    if scope == "warm":
-        cells += [_shown(row["recall_at_20_head"]), _shown(row["recall_at_20_tail"])]
-    else:
-        cells.append(f"{row['cold_share_of_lists']:.1%}")
-    gain = row.get("reference_minus_this_recall_at_20")
-    cells.append(f"{gain['value']:+.4f} ±{gain['se']:.4f}".replace("0.", ".") if gain else "")
-    return cells
-
-
-def _shown(estimate: Mapping[str, float]) -> str:
-    return f"{estimate['value']:.4f} ±{estimate['se']:.4f}".replace("0.", ".")

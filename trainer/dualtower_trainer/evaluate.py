@@ -1,24 +1,31 @@
-"""The held-out future, ranked over the full catalogue by the towers and by the baselines.
+"""The held-out future, ranked over the full catalogue: one method at a time, then side by side.
 
-Three questions, each with its own candidates; a person's history is never a candidate:
-- warm: which known items will they take next?  candidates: items with training interactions
-- cold: which of the items nobody has taken yet?  candidates: the cold items only
-- cold_in_full: do cold items surface at all?  candidates: warm and cold together
+    rank_method(trial, scorer) ──► Outcome: a value for every user ──► summarise(…) ──► plain JSON
 
-The last one can be gamed by a constant added to cold scores, so the share of cold items in the
-lists stands beside it.
+What each question means is in trial.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from dualtower.progress import bar
-from dualtower_trainer.baselines import Scorer
-from dualtower_trainer.data import Heldout, Split
+from dualtower.progress import Bar
+from dualtower_trainer.baselines.training_set import Scorer
+from dualtower_trainer.bootstrap import paired_bootstrap
+from dualtower_trainer.exposure import FairController
+from dualtower_trainer.history_lengths import BUCKETS, bucket_of
+from dualtower_trainer.list_metrics import (
+    calibration_kl,
+    category_codes,
+    coverage,
+    gini,
+    shown_counts,
+)
 from dualtower_trainer.metrics import (
     Estimate,
     estimate,
@@ -27,96 +34,135 @@ from dualtower_trainer.metrics import (
     reciprocal_rank,
     top_k,
 )
+from dualtower_trainer.trial import Scope, Trial
 
-__all__ = ["HEAD_SHARE", "evaluate_methods", "is_clearly_better"]
+__all__ = ["COMPARED", "LIST_ITEMS", "Outcome", "is_clearly_better", "rank_method", "summarise"]
 
-HEAD_SHARE = 0.2  # of the warm items, by training users, are the head
+COMPARED = ("recall_at_20", "ndcg_at_20")  # differences to the reference are taken in these
+LIST_ITEMS = 20
 _CHUNK = 512
-_SCOPES = ("warm", "cold", "cold_in_full")
 
 
-def evaluate_methods(
-    parts: Split,
-    heldout: Heldout,
-    methods: dict[str, Scorer],
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one method gave: by scope, values of each user by metric, and how often it showed each
+    item to the users who were asked."""
+
+    values: Mapping[str, Mapping[str, np.ndarray]]
+    shown: Mapping[str, np.ndarray]
+
+
+def rank_method(
+    trial: Trial,
+    scorer: Scorer,
     *,
-    warm_only: Collection[str] = (),
-    reference: str | None = None,
-) -> dict[str, Any]:
-    """Scores every method on every scope.
+    warm_only: bool = False,
+    exposure_weight: float = 0.0,
+    exposure_pool: int = 100,
+    moving: Bar | None = None,
+) -> Outcome:
+    """Ranks every question for every user.
 
     Args:
-        parts: the split; only `train` decides what is warm and what is head.
-        heldout: `parts.validation` or `parts.test`.
-        methods: scorers by name.
-        warm_only: methods that give every unseen item the same score; ranking cold items among
-            themselves by such a tie says nothing, so they have no row there.
-        reference: a method; the others get the paired difference of its Recall@20 to theirs.
+        trial: who is asked what.
+        scorer: histories and user codes to float32 [users, items]; it may be written into.
+        warm_only: its scores of unseen items mean nothing, so these come last.
+        exposure_weight: above 0 the lists are reordered by a FairController.
+        exposure_pool: how many of a user's best it reorders.
+        moving: is advanced by the users done.
+
+    Raises:
+        ValueError: a score is NaN.
+    """
+    held, n_items = trial.heldout, len(trial.catalogue)
+    categories = category_codes(trial.catalogue.categories)
+    values: dict[str, list[dict[str, np.ndarray]]] = {scope.name: [] for scope in trial.scopes}
+    shown = {scope.name: np.zeros(n_items, np.int64) for scope in trial.scopes}
+    controllers = {
+        scope.name: FairController(
+            n_items, weight=exposure_weight, places=LIST_ITEMS, pool=exposure_pool
+        )
+        for scope in trial.scopes
+    }
+    for start in range(0, len(held), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        histories = held.histories[part]
+        scores = np.asarray(scorer(histories, held.users[part]))
+        if np.isnan(scores).any():
+            raise ValueError("a score is NaN: the scorer or what it was fitted on is broken")
+        if warm_only:
+            scores = np.where(trial.warm, scores, scores.min(axis=1, keepdims=True) - 1)
+        for row, history in zip(scores, histories, strict=True):
+            row[history] = -np.inf
+        for scope in trial.scopes:
+            wanted, asked = scope.targets[part], scope.asked[part]
+            limited = np.where(scope.candidates, scores, -np.inf)
+            if exposure_weight > 0:
+                limited[asked] = controllers[scope.name].adjusted(limited[asked])
+            lists = top_k(limited, LIST_ITEMS)
+            lists[np.take_along_axis(limited, lists, axis=1) == -np.inf] = -1
+            found = _user_values(trial, scope, limited, lists, wanted)
+            if categories is not None:
+                fit = calibration_kl(lists, histories, categories)
+                found["calibration_kl"] = np.where(asked, fit, np.nan)
+            values[scope.name].append(found)
+            shown[scope.name] += shown_counts(lists[asked], n_items)
+        if moving is not None:
+            moving.advance(len(histories))
+    return Outcome({name: _joined(parts) for name, parts in values.items()}, shown)
+
+
+def summarise(
+    trial: Trial,
+    outcomes: Mapping[str, Outcome],
+    *,
+    titles: Mapping[str, str],
+    warm_only: Sequence[str] = (),
+    reference: str | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The outcomes side by side, as plain JSON.
+
+    Args:
+        trial: who was asked what.
+        outcomes: by method, in the order of the table.
+        titles: what a reader calls a method.
+        warm_only: methods that have no row where cold items are ranked among themselves.
+        reference: a method; the others get the paired differences of it to them.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
 
     Returns:
-        The layout of evaluation.json: per scope `users`, `candidates`, `methods`, and for
-        cold_in_full the expectation of a random order.
+        By scope: `users`, `candidates`, `methods`, and where cold items are asked for `random`,
+        the expectation of a random order. A scope without users has no methods.
     """
-    blocked = parts.catalogue.blocked
-    popularity = np.bincount(parts.train.items, minlength=len(parts.catalogue))
-    warm_rows = np.flatnonzero(parts.warm)
-    head = np.zeros(len(parts.catalogue), bool)
-    head_count = max(1, round(HEAD_SHARE * len(warm_rows)))
-    head[warm_rows[np.argsort(-popularity[warm_rows], kind="stable")[:head_count]]] = True
-
-    candidates = {
-        "warm": parts.warm & ~blocked,
-        "cold": parts.cold & ~blocked,
-        "cold_in_full": (parts.warm | parts.cold) & ~blocked,
-    }
-    targets = {
-        "warm": [_kept(wanted, ~blocked) for wanted in heldout.warm_targets],
-        "cold": [_kept(wanted, ~blocked) for wanted in heldout.cold_targets],
-    }
-    targets["cold_in_full"] = targets["cold"]
-    per_user: dict[str, dict[str, dict[str, np.ndarray]]] = {scope: {} for scope in _SCOPES}
-    shown: dict[str, dict[str, np.ndarray]] = {scope: {} for scope in _SCOPES}
-    with bar("rank", len(methods) * len(heldout)) as moving:
-        for name, scorer in methods.items():
-            collected: dict[str, list[dict[str, np.ndarray]]] = {scope: [] for scope in _SCOPES}
-            seen = {scope: np.zeros(len(parts.catalogue), np.int64) for scope in _SCOPES}
-            for start in range(0, len(heldout), _CHUNK):
-                histories = heldout.histories[start : start + _CHUNK]
-                scores = scorer(histories)
-                for row, history in zip(scores, histories, strict=True):
-                    row[history] = -np.inf
-                for scope in _SCOPES:
-                    wanted = targets[scope][start : start + _CHUNK]
-                    ranked, values = _rank(scores, candidates[scope], wanted, head, scope)
-                    collected[scope].append(values)
-                    kept = np.array([len(w) > 0 for w in wanted])
-                    np.add.at(seen[scope], ranked[kept].ravel(), 1)
-                moving.advance(len(histories), note=name)
-            for scope in _SCOPES:
-                per_user[scope][name] = {
-                    metric: np.concatenate([part[metric] for part in collected[scope]])
-                    for metric in collected[scope][0]
-                }
-                shown[scope][name] = seen[scope]
     result: dict[str, Any] = {}
-    for scope in _SCOPES:
-        result[scope] = {
-            "users": sum(len(wanted) > 0 for wanted in targets[scope]),
-            "candidates": int(candidates[scope].sum()),
-            "methods": [
-                _summary(name, values, shown[scope][name], candidates[scope], parts.cold)
-                | _difference(per_user[scope], name, reference)
-                for name, values in per_user[scope].items()
-                if scope != "cold" or name not in warm_only
-            ],
+    for scope in trial.scopes:
+        rows = []
+        for name, outcome in outcomes.items():
+            if not scope.users or (scope.name == "cold" and name in warm_only):
+                continue
+            row: dict[str, Any] = {"method": name, "title": titles.get(name, name)}
+            row |= _summary(trial, scope, outcome)
+            if reference is not None and name != reference:
+                for metric in COMPARED:
+                    row[f"reference_minus_this_{metric}"] = paired_bootstrap(
+                        outcomes[reference].values[scope.name][metric],
+                        outcome.values[scope.name][metric],
+                        draws,
+                        seed,
+                    ).as_dict()
+            rows.append(row)
+        result[scope.name] = {
+            "users": scope.users,
+            "candidates": int(scope.candidates.sum()),
+            "methods": rows,
         }
-        if scope != "warm":
-            result[scope]["random"] = {
-                "recall_at_20": _random_recall(
-                    20, targets[scope], heldout.histories, candidates[scope]
-                ).as_dict()
-            }
-    return result
+        if scope.name != "warm" and scope.users:
+            chance = _random_recall(LIST_ITEMS, scope, trial.heldout.histories)
+            result[scope.name]["random"] = {"recall_at_20": chance.as_dict()}
+    return without_nan(result)
 
 
 def is_clearly_better(row: dict[str, Any]) -> bool:
@@ -125,62 +171,63 @@ def is_clearly_better(row: dict[str, Any]) -> bool:
     return bool(difference["value"] > 2 * difference["se"])
 
 
-def _rank(
+def without_nan(value: Any) -> Any:
+    """The same JSON with null for every number that is none, since JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _user_values(
+    trial: Trial,
+    scope: Scope,
     scores: np.ndarray,
-    candidates: np.ndarray,
+    lists: np.ndarray,
     wanted: Sequence[np.ndarray],
-    head: np.ndarray,
-    scope: str,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    limited = np.where(candidates, scores, -np.inf)
-    ranked = top_k(limited, 20)
+) -> dict[str, np.ndarray]:
     values = {
-        "recall_at_10": recall_at(10, ranked, wanted),
-        "recall_at_20": recall_at(20, ranked, wanted),
-        "ndcg_at_10": ndcg_at(10, ranked, wanted),
-        "ndcg_at_20": ndcg_at(20, ranked, wanted),
-        "mrr": reciprocal_rank(limited, wanted),
+        "recall_at_10": recall_at(10, lists, wanted),
+        "recall_at_20": recall_at(20, lists, wanted),
+        "ndcg_at_10": ndcg_at(10, lists, wanted),
+        "ndcg_at_20": ndcg_at(20, lists, wanted),
+        "mrr": reciprocal_rank(scores, wanted),
     }
-    if scope == "warm":
-        values["recall_at_20_head"] = recall_at(20, ranked, [_kept(w, head) for w in wanted])
-        values["recall_at_20_tail"] = recall_at(20, ranked, [_kept(w, ~head) for w in wanted])
-    return ranked, values
+    if scope.name == "warm":
+        for name, kept in (("head", trial.head), ("tail", ~trial.head)):
+            part = [rows[kept[rows]] for rows in wanted]
+            values[f"recall_at_20_{name}"] = recall_at(20, lists, part)
+    return values
 
 
-def _summary(
-    name: str,
-    values: dict[str, np.ndarray],
-    shown: np.ndarray,
-    candidates: np.ndarray,
-    cold: np.ndarray,
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"method": name}
-    row |= {metric: estimate(column).as_dict() for metric, column in values.items()}
-    row["coverage_at_20"] = float((shown[candidates] > 0).mean()) if candidates.any() else 0.0
-    row["cold_share_of_lists"] = float(shown[cold].sum() / max(shown.sum(), 1))
+def _summary(trial: Trial, scope: Scope, outcome: Outcome) -> dict[str, Any]:
+    values, shown = outcome.values[scope.name], outcome.shown[scope.name]
+    row: dict[str, Any] = {name: estimate(column).as_dict() for name, column in values.items()}
+    among = shown[scope.candidates]
+    total = max(int(shown.sum()), 1)
+    row["coverage_at_20"] = coverage(among)
+    row["gini_at_20"] = gini(among)
+    row["head_share_of_lists"] = float(shown[trial.head].sum() / total)
+    row["cold_share_of_lists"] = float(shown[trial.cold].sum() / total)
+    buckets = bucket_of(trial.heldout.histories)
+    row["recall_at_20_by_history"] = {
+        name: estimate(values["recall_at_20"][buckets == place]).as_dict()
+        for place, name in enumerate(BUCKETS)
+    }
     return row
 
 
-def _difference(
-    per_user: dict[str, dict[str, np.ndarray]], name: str, reference: str | None
-) -> dict[str, Any]:
-    if reference is None or name == reference:
-        return {}
-    paired = per_user[reference]["recall_at_20"] - per_user[name]["recall_at_20"]
-    return {"reference_minus_this_recall_at_20": estimate(paired).as_dict()}
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    names = parts[0] if parts else ()
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def _random_recall(
-    k: int, targets: Sequence[np.ndarray], histories: Sequence[np.ndarray], candidates: np.ndarray
-) -> Estimate:
+def _random_recall(k: int, scope: Scope, histories: Sequence[np.ndarray]) -> Estimate:
     """Expected Recall@k of a random order: hits are hypergeometric, so k·t/n of them."""
-    values = np.full(len(targets), np.nan)
-    for user, (wanted, history) in enumerate(zip(targets, histories, strict=True)):
+    values = np.full(len(histories), np.nan)
+    for user, (wanted, history) in enumerate(zip(scope.targets, histories, strict=True)):
         if len(wanted):
-            left = candidates.sum() - candidates[history].sum()
+            left = scope.candidates.sum() - scope.candidates[history].sum()
             values[user] = min(k, left) * len(wanted) / left / min(k, len(wanted))
     return estimate(values)
-
-
-def _kept(rows: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    return rows[keep[rows]]

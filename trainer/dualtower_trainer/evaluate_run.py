@@ -1,157 +1,276 @@
-"""Evaluation of a RUN folder: the towers and the baselines on its test period, evaluation.json."""
+"""Evaluation of RUN folders: the towers and the baselines on one future, evaluation.json.
+
+The future is the run's own test segment, or a later log that the user gives. A run that was trained
+on all of its data has no test segment, and its validation targets chose its settings, so that they
+cannot judge it.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dualtower.errors import DataError
+import numpy as np
+
+from dualtower.bundle import sha256_of
+from dualtower.errors import DataError, UsageError
 from dualtower.files import write_text
-from dualtower.progress import say, step
-from dualtower_trainer.baselines import (
-    Scorer,
-    fit_ease,
-    fit_itemknn,
-    fit_popularity,
-    fit_tfidf,
-    interaction_matrix,
-)
+from dualtower.progress import bar, say, step
+from dualtower_trainer.baselines import BASELINES, Scorer, TrainingSet, Tuning
 from dualtower_trainer.checkpoint import Trained, load_trained
 from dualtower_trainer.data import Split, data_hashes, load_dataset, split
-from dualtower_trainer.evaluate import evaluate_methods
+from dualtower_trainer.evaluate import Outcome, rank_method, summarise
+from dualtower_trainer.evaluate_config import EvaluateConfig
+from dualtower_trainer.evaluate_seeds import over_seeds
+from dualtower_trainer.later_log import read_candidates, read_later_log
+from dualtower_trainer.trial import Trial
 
-__all__ = ["BASELINES", "EvaluateConfig", "evaluate_run"]
+__all__ = ["EvaluateConfig", "Future", "evaluate_run", "evaluate_runs"]
 
-BASELINES = ("popularity", "tfidf", "itemknn", "ease")
-_WARM_ONLY = ("popularity", "itemknn", "ease")
-_DENSE = ("itemknn", "ease")
+_OURS = "dualtower"
+_FAIR = "dualtower_fair"
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
-    """Section [evaluate].
+class Future:
+    """What is to be predicted instead of the run's own test segment.
 
     Attributes:
-        baselines: which of BASELINES stand beside the towers.
-        ease_regularisation: λ of EASE; of several, the best on the validation users is taken.
-        itemknn_neighbours: neighbours that an item keeps.
-        dense_items: above so many items ItemKNN and EASE are left out, since both need a dense
-            matrix of items × items (4 bytes each).
+        interactions: a later log, a file as `dualtower data import` reads it.
+        candidates: item ids, one a line, among which is ranked; None is the whole catalogue.
     """
 
-    baselines: tuple[str, ...] = BASELINES
-    ease_regularisation: tuple[float, ...] = (300.0, 1000.0, 3000.0)
-    itemknn_neighbours: int = 200
-    dense_items: int = 20_000
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.baselines if name not in BASELINES]
-        if unknown:
-            raise ValueError(f"no baseline {unknown[0]!r}; there are {', '.join(BASELINES)}")
-        if not self.ease_regularisation or min(self.ease_regularisation) <= 0:
-            raise ValueError(
-                f"ease_regularisation must hold values above 0, got {self.ease_regularisation}"
-            )
-        if self.itemknn_neighbours < 1:
-            raise ValueError(
-                f"itemknn_neighbours must be at least 1, got {self.itemknn_neighbours}"
-            )
+    interactions: Path
+    candidates: Path | None = None
 
 
-def evaluate_run(run: Path, config: EvaluateConfig, data: Path | None = None) -> dict[str, Any]:
-    """Ranks the test period and writes RUN/evaluation.json; reuses it when nothing has changed.
+def evaluate_run(
+    run: Path, config: EvaluateConfig, data: Path | None = None, future: Future | None = None
+) -> dict[str, Any]:
+    """Ranks the future and writes RUN/evaluation.json; reuses it when nothing has changed.
 
     Args:
+        run: a RUN folder.
+        config: what stands beside the towers.
         data: the data folder, if it has moved since the training.
+        future: a later log, where the run's own test segment is not meant.
 
     Returns:
         The content of evaluation.json and `reused`.
 
     Raises:
-        DataError: the data is not what the run was trained on.
+        UsageError: the run has no test segment and no later log is given.
+        DataError: the data is not what the run was trained on, or the later log cannot be used.
     """
-    trained = load_trained(run)
-    folder = data or trained.data_path
-    request = {
+    return evaluate_runs([run], config, data, future)["runs"][0]
+
+
+def evaluate_runs(
+    runs: Sequence[Path],
+    config: EvaluateConfig,
+    data: Path | None = None,
+    future: Future | None = None,
+) -> dict[str, Any]:
+    """Several runs of one recipe on one future, the baselines fitted once for all of them.
+
+    Returns:
+        `runs`: as `evaluate_run` gives each. With two runs or more `seeds`: by scope and method
+        the mean over the runs with its standard error over the runs.
+
+    Raises:
+        UsageError: the runs have other data or another split than the first.
+        DataError: see `evaluate_run`.
+    """
+    if not runs:
+        raise UsageError("no run is given; dualtower evaluate --run RUN [--run RUN …]")
+    first = load_trained(runs[0])
+    request = _request(first, data or first.data_path, config, future)
+    if len(runs) == 1 and (before := _read(runs[0])).get("request") == request:
+        return {"runs": [{**before, "reused": True}]}
+    field = _Field(first, data or first.data_path, config, future)
+    results, outcomes = [], []
+    for run in runs:
+        trained = first if run == runs[0] else load_trained(run)
+        field.check(trained)
+        outcome = field.outcomes_with(trained)
+        result = {
+            "request": _request(trained, field.folder, config, future),
+            "split": field.parts.report,
+            "notes": field.notes,
+            **field.extra,
+            **field.summary(outcome),
+        }
+        write_text(run / "evaluation.json", json.dumps(result, indent=2) + "\n")
+        results.append({**result, "reused": False})
+        outcomes.append(outcome)
+    found: dict[str, Any] = {"runs": results}
+    if len(runs) > 1:
+        found["seeds"] = over_seeds(
+            field.trial, outcomes, results, ours=_OURS, draws=config.bootstrap_draws,
+            seed=config.seed,
+        )  # fmt: skip
+    return found
+
+
+class _Field:
+    """Everything that runs of one recipe share: the data, the question, and the baselines."""
+
+    def __init__(
+        self, trained: Trained, folder: Path, config: EvaluateConfig, future: Future | None
+    ) -> None:
+        self.folder, self._config, self._trained = folder, config, trained
+        if future is None and not trained.split.has_test:
+            raise UsageError(
+                f"{trained.path} was trained on all of its data, so nothing is left to judge it; "
+                f"give a later log: dualtower evaluate {trained.path} --interactions FILE, or hold "
+                "a test out: dualtower train --data DATA --out RUN --set split.test_share=0.15"
+            )
+        dataset = load_dataset(folder)
+        if list(dataset.catalogue.item_ids) != list(trained.item_ids):
+            raise DataError(
+                f"{folder} has other items than {trained.path} was trained on; "
+                "give the folder of that training by --data, or train again"
+            )
+        self._inner = split(dataset, trained.split)
+        self.parts: Split = split(dataset, trained.split, refit=True)
+        self.notes: dict[str, str] = {}
+        self.extra: dict[str, Any] = {}
+        self.trial = self._trial(trained, future)
+        self._baselines = self._fitted_outcomes()
+
+    def check(self, trained: Trained) -> None:
+        """Refuses a run that was not asked the same question."""
+        if trained.split != self._trained.split or not np.array_equal(
+            trained.warm, self._trained.warm
+        ):
+            raise UsageError(
+                f"{trained.path} was trained on other data or another split than "
+                f"{self._trained.path}; --run takes trainings that differ in their seed alone"
+            )
+        if list(trained.item_ids) != list(self._trained.item_ids):
+            raise UsageError(f"{trained.path} has other items than {self._trained.path}")
+
+    def outcomes_with(self, trained: Trained) -> dict[str, Outcome]:
+        """The outcomes of one run's towers and of all baselines, in the order of the table."""
+        ours = {_OURS: self._rank(_OURS, _tower_scorer(trained))}
+        if self._config.exposure_weight > 0:
+            ours[_FAIR] = self._rank(
+                _FAIR, _tower_scorer(trained), exposure_weight=self._config.exposure_weight
+            )
+        return {**ours, **self._baselines}
+
+    def summary(self, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+        """The part of evaluation.json that holds numbers."""
+        titles = {name: baseline.title for name, baseline in BASELINES.items()}
+        titles[_FAIR] = f"dualtower, exposure weight {self._config.exposure_weight:g}"
+        return summarise(
+            self.trial,
+            outcomes,
+            titles=titles,
+            warm_only=[name for name, baseline in BASELINES.items() if baseline.warm_only],
+            reference=_OURS,
+            draws=self._config.bootstrap_draws,
+            seed=self._config.seed,
+        )
+
+    def _trial(self, trained: Trained, future: Future | None) -> Trial:
+        parts = self.parts
+        popularity = np.bincount(parts.full.items, minlength=len(parts.catalogue))
+        heldout, cold, chosen = parts.test, parts.cold, None
+        if future is not None:
+            later = read_later_log(future.interactions, parts.catalogue, parts.full, trained.warm)
+            self.extra["later_log"] = later.report
+            heldout, cold = later.heldout, ~trained.warm
+            if (early := later.report["rows_not_later_than_training"]) > 0:
+                self.notes["later_log"] = (
+                    f"{early} of its rows are not later than the end of the training data"
+                )
+            if future.candidates is not None:
+                chosen, lacking = read_candidates(future.candidates, parts.catalogue)
+                self.extra["candidates"] = {"items": int(chosen.sum()), "not_in_run": lacking}
+        return Trial(parts.catalogue, heldout, trained.warm, cold, popularity, chosen)
+
+    def _fitted_outcomes(self) -> dict[str, Outcome]:
+        """Each baseline fitted, ranked and forgotten, so that one of them is in memory."""
+        texts = list(self.parts.catalogue.texts)
+        content = functools.cache(lambda: self._trained.encoder().encode(texts))
+        tuning = Tuning(
+            train=TrainingSet(self._inner.train, texts, content),
+            full=TrainingSet(self.parts.full, texts, content),
+            validation=self._inner.validation,
+            blocked=self.parts.catalogue.blocked,
+            seed=self._config.seed,
+        )
+        outcomes = {}
+        for name in self._config.baselines:
+            baseline, items = BASELINES[name], len(texts)
+            if baseline.dense and items > self._config.dense_items:
+                self.notes[name] = (
+                    f"left out: {items} items are more than "
+                    f"evaluate.dense_items = {self._config.dense_items}"
+                )
+            elif not baseline.installed:
+                self.notes[name] = (
+                    f"left out: it needs the package {baseline.package!r}; "
+                    "run: pip install 'dualtower[bench]'"
+                )
+            else:
+                with step(f"fit {name}"):
+                    fitted = baseline.fit(tuning)
+                if fitted.note:
+                    self.notes[name] = fitted.note
+                outcomes[name] = self._rank(name, fitted.scorer, warm_only=baseline.warm_only)
+            if name in self.notes:
+                say(f"  {name}: {self.notes[name]}")
+        return outcomes
+
+    def _rank(
+        self, name: str, scorer: Scorer, *, warm_only: bool = False, exposure_weight: float = 0.0
+    ) -> Outcome:
+        with bar(f"rank {name}", len(self.trial.heldout)) as moving:
+            return rank_method(
+                self.trial,
+                scorer,
+                warm_only=warm_only,
+                exposure_weight=exposure_weight,
+                exposure_pool=self._config.exposure_pool,
+                moving=moving,
+            )
+
+
+def _tower_scorer(trained: Trained) -> Scorer:
+    return lambda histories, users: trained.embed_histories(list(histories)) @ trained.vectors.T
+
+
+def _request(
+    trained: Trained, folder: Path, config: EvaluateConfig, future: Future | None
+) -> dict[str, Any]:
+    """What makes an evaluation itself."""
+    request: dict[str, Any] = {
         "weights_sha256": trained.weights_sha256,
         "data": data_hashes(folder),
         "evaluate": json.loads(json.dumps(asdict(config))),
     }
-    path = run / "evaluation.json"
-    if path.exists() and (before := _read(path)).get("request") == request:
-        return {**before, "reused": True}
-    parts = split(load_dataset(folder), trained.split)
-    if list(parts.catalogue.item_ids) != list(trained.item_ids):
-        raise DataError(
-            f"{folder} has other items than {run} was trained on; "
-            "give the folder of that training by --data, or train again"
-        )
-    methods, notes = _methods(trained, parts, config)
-    result = {
-        "request": request,
-        "split": parts.report,
-        "notes": notes,
-        **evaluate_methods(parts, parts.test, methods, warm_only=_WARM_ONLY, reference="dualtower"),
-    }
-    write_text(path, json.dumps(result, indent=2) + "\n")
-    return {**result, "reused": False}
+    if future is not None:
+        files = {"interactions": future.interactions, "candidates": future.candidates}
+        request["future"] = {name: _hash(path) for name, path in files.items() if path is not None}
+    return request
 
 
-def _methods(
-    trained: Trained, parts: Split, config: EvaluateConfig
-) -> tuple[dict[str, Scorer], dict[str, str]]:
-    """Scorers by name, and a note on each choice that was made on the way."""
-    notes: dict[str, str] = {}
-    matrix = interaction_matrix(parts.train.users, parts.train.items, len(parts.catalogue))
-
-    def ease() -> Scorer:
-        best, regularisation = _best_ease(parts, matrix, config.ease_regularisation)
-        notes["ease"] = f"λ = {regularisation:g}"
-        if len(config.ease_regularisation) > 1:
-            tried = ", ".join(f"{value:g}" for value in config.ease_regularisation)
-            notes["ease"] += f", the best of {tried} on the validation users"
-        return best
-
-    fitters: dict[str, Callable[[], Scorer]] = {
-        "popularity": lambda: fit_popularity(matrix),
-        "tfidf": lambda: fit_tfidf(list(parts.catalogue.texts)),
-        "itemknn": lambda: fit_itemknn(matrix, neighbours=config.itemknn_neighbours),
-        "ease": ease,
-    }
-    methods: dict[str, Scorer] = {
-        "dualtower": lambda histories: trained.embed_histories(list(histories)) @ trained.vectors.T
-    }
-    for name in config.baselines:
-        if name in _DENSE and len(parts.catalogue) > config.dense_items:
-            notes[name] = (
-                f"left out: {len(parts.catalogue)} items are more than "
-                f"evaluate.dense_items = {config.dense_items}"
-            )
-            say(f"  {name} {notes[name]}")
-            continue
-        with step(f"fit {name}"):
-            methods[name] = fitters[name]()
-    return methods, notes
-
-
-def _best_ease(parts: Split, matrix: Any, choices: tuple[float, ...]) -> tuple[Scorer, float]:
-    if len(choices) == 1:
-        return fit_ease(matrix, regularisation=choices[0]), choices[0]
-    recalls = {}
-    for value in choices:
-        scorer = fit_ease(matrix, regularisation=value)
-        rows = evaluate_methods(parts, parts.validation, {"ease": scorer})["warm"]["methods"]
-        recalls[value] = rows[0]["recall_at_20"]["value"]
-    best = max(recalls, key=recalls.__getitem__)
-    return fit_ease(matrix, regularisation=best), best
-
-
-def _read(path: Path) -> dict[str, Any]:
+def _hash(path: Path) -> str:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return sha256_of(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _read(run: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content

@@ -56,25 +56,31 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def recall_at(k: int, ranked: np.ndarray, targets: Sequence[np.ndarray]) -> np.ndarray:
-    """Recall@k [users] of `ranked` [users, >= k] against the targets; NaN without."""
-    return np.array(
-        [
-            np.isin(row[:k], wanted).sum() / min(k, len(wanted)) if len(wanted) else np.nan
-            for row, wanted in zip(ranked, targets, strict=True)
-        ],
-        np.float64,
-    )
+    """Recall@k [users] of `ranked` [users, >= k] against the targets; NaN without.
+
+    A -1 in `ranked` is a place that nothing filled.
+    """
+    wanted = np.array([len(rows) for rows in targets])
+    possible = np.where(wanted > 0, np.minimum(k, wanted), np.nan)
+    return np.asarray(_hits(k, ranked, targets).sum(axis=1) / possible, np.float64)
 
 
 def ndcg_at(k: int, ranked: np.ndarray, targets: Sequence[np.ndarray]) -> np.ndarray:
     """NDCG@k [users] with binary gains; NaN without targets."""
     discount = 1.0 / np.log2(np.arange(2, k + 2))
-    values = np.full(len(targets), np.nan)
-    for user, (row, wanted) in enumerate(zip(ranked, targets, strict=True)):
-        if len(wanted):
-            hits = np.isin(row[:k], wanted)
-            values[user] = (hits * discount[: len(hits)]).sum() / discount[: len(wanted)].sum()
-    return values
+    wanted = np.array([len(rows) for rows in targets])
+    best = np.concatenate([[np.nan], np.cumsum(discount)])[np.minimum(k, wanted)]
+    hits = _hits(k, ranked, targets)
+    return np.asarray(hits @ discount[: hits.shape[1]] / best, np.float64)
+
+
+def _hits(k: int, ranked: np.ndarray, targets: Sequence[np.ndarray]) -> np.ndarray:
+    """Whether each of the first k places holds a target, bool [users, at most k]."""
+    lists = ranked[:, :k].astype(np.int64)
+    items = np.concatenate([*targets, np.empty(0, np.int64)]).astype(np.int64)
+    base = max(int(lists.max(initial=0)), int(items.max(initial=0))) + 2
+    users = np.repeat(np.arange(len(targets)), [len(rows) for rows in targets])
+    return np.isin(lists + 1 + base * np.arange(len(lists))[:, None], items + 1 + base * users)
 
 
 def reciprocal_rank(scores: np.ndarray, targets: Sequence[np.ndarray]) -> np.ndarray:

@@ -94,7 +94,7 @@ def _tell(name: str, facts: Mapping[str, Any]) -> None:
             f"{best['validation_recall_at_20']:.4f}" + ("; reused" if facts["reused"] else "")
         )
     elif name == "evaluate":
-        from dualtower_trainer.cli import evaluation_tables
+        from dualtower_trainer.evaluation_tables import evaluation_tables
 
         show(evaluation_tables(facts))
     elif name == "export":

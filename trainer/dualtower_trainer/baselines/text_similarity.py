@@ -1,0 +1,52 @@
+"""Content alone: how similar the text of an item is to the texts of the history.
+
+These baselines see no log, so they rank an item that nobody has taken like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from dualtower_trainer.baselines.training_set import Scorer, TrainingSet, history_matrix
+from dualtower_trainer.tfidf import tfidf_matrix
+
+__all__ = ["fit_encoder", "fit_tfidf"]
+
+
+def fit_tfidf(data: TrainingSet) -> Scorer:
+    """Cosine between an item's TF-IDF vector and the sum of those of the history."""
+    features = tfidf_matrix(data.texts)
+
+    def score(histories: Sequence[np.ndarray], users: np.ndarray) -> np.ndarray:
+        profiles = _unit_rows(history_matrix(histories, data.n_items) @ features)
+        return np.asarray((profiles @ features.T).todense(), np.float32)
+
+    return score
+
+
+def fit_encoder(data: TrainingSet) -> Scorer:
+    """Cosine between an item's content vector and the mean of those of the history.
+
+    Vectors are centred first, which frees them of the direction that all texts share (Mu &
+    Viswanath 2018, https://arxiv.org/abs/1702.01417), and then brought to length 1.
+    """
+    vectors = data.content().astype(np.float32)
+    vectors = vectors - vectors.mean(axis=0)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors / np.where(lengths > 1e-6, lengths, 1.0)
+
+    def score(histories: Sequence[np.ndarray], users: np.ndarray) -> np.ndarray:
+        profiles = history_matrix(histories, data.n_items) @ vectors
+        lengths = np.linalg.norm(profiles, axis=1, keepdims=True)
+        return np.asarray(profiles / np.where(lengths > 1e-6, lengths, 1.0) @ vectors.T)
+
+    return score
+
+
+def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    return sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ matrix)

@@ -1,0 +1,127 @@
+"""evaluation.json as tables on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dualtower.tables import Table
+from dualtower_trainer.history_lengths import BUCKETS
+
+__all__ = ["evaluation_tables"]
+
+_QUALITY = (
+    ("Recall@10", "recall_at_10"),
+    ("Recall@20", "recall_at_20"),
+    ("NDCG@10", "ndcg_at_10"),
+    ("NDCG@20", "ndcg_at_20"),
+    ("MRR", "mrr"),
+)
+_SCOPES = {
+    "warm": "Warm: the next known items",
+    "cold": "Cold: items nobody has taken yet, among themselves",
+    "cold_in_full": "Cold in full: the same items among the whole catalogue",
+}
+_GAINS = (("Δ Recall@20", "recall_at_20"), ("Δ NDCG@20", "ndcg_at_20"))
+
+
+def evaluation_tables(result: Mapping[str, Any]) -> list[Table]:
+    """Quality for every question; then for the warm one recall by history length, and the lists.
+
+    Args:
+        result: evaluation.json, or `seeds` of several runs.
+    """
+    shown = {scope: title for scope, title in _SCOPES.items() if result[scope]["methods"]}
+    tables = [_quality(scope, title, result[scope]) for scope, title in shown.items()]
+    if "warm" in shown:
+        tables += [_by_history(result["warm"]), _lists(result["warm"])]
+    notes = result.get("notes") or {}
+    if notes:
+        tables.append(Table("Chosen and left out", [[name, text] for name, text in notes.items()]))
+    return tables
+
+
+def _quality(scope: str, title: str, part: Mapping[str, Any]) -> Table:
+    warm = scope == "warm"
+    header = ["", *(name for name, _ in _QUALITY)]
+    header += ["head", "tail"] if warm else ["cold share of lists"]
+    for name, _ in _GAINS:
+        header += [f"{name} of dualtower", "95 %", "p"]
+    rows = []
+    for row in part["methods"]:
+        cells = [_title(row), *(_estimate(row[key]) for _, key in _QUALITY)]
+        if warm:
+            cells += [_estimate(row["recall_at_20_head"]), _estimate(row["recall_at_20_tail"])]
+        else:
+            cells.append(f"{row['cold_share_of_lists']:.1%}")
+        for _, key in _GAINS:
+            cells += _gain(row.get(f"reference_minus_this_{key}"))
+        rows.append(cells)
+    if "random" in part:
+        chance = _estimate(part["random"]["recall_at_20"])
+        rows.append(["random", "", chance, *[""] * (len(header) - 3)])
+    return Table(f"{title} ({_counted(part)})", rows, header)
+
+
+def _by_history(part: Mapping[str, Any]) -> Table:
+    groups = part["methods"][0]["recall_at_20_by_history"]
+    held = [name for name in BUCKETS if groups[name]["users"]]
+    rows = [["users", *(f"{groups[name]['users']:,}" for name in held)]]
+    rows += [
+        [_title(row), *(_estimate(row["recall_at_20_by_history"][name]) for name in held)]
+        for row in part["methods"]
+    ]
+    return Table("Warm Recall@20 by items in the history", rows, ["", *held])
+
+
+def _lists(part: Mapping[str, Any]) -> Table:
+    calibrated = any("calibration_kl" in row for row in part["methods"])
+    header = ["", "coverage", "Gini", "head share", "cold share"]
+    header += ["calibration KL"] if calibrated else []
+    rows = []
+    for row in part["methods"]:
+        cells = [_title(row), f"{row['coverage_at_20']:.1%}", _plain(row["gini_at_20"])]
+        cells += [f"{row['head_share_of_lists']:.1%}", f"{row['cold_share_of_lists']:.1%}"]
+        if calibrated:
+            cells.append(_estimate(row.get("calibration_kl")))
+        rows.append(cells)
+    return Table("Warm lists of 20: whom they show", rows, header)
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    return str(row.get("title", row["method"]))
+
+
+def _counted(part: Mapping[str, Any]) -> str:
+    return f"{part['users']:,} users, {part['candidates']:,} candidates"
+
+
+def _gain(gain: Mapping[str, Any] | None) -> Sequence[str]:
+    if gain is None:
+        return ["", "", ""]
+    if gain["value"] is None or gain["low"] is None:
+        return ["–", "", ""]
+    p = "<.001" if gain["p"] < 0.001 else _point(f"{gain['p']:.3f}")
+    low, high = (_point(f"{gain[end]:+.4f}") for end in ("low", "high"))
+    return [_point(f"{gain['value']:+.4f}"), f"{low} … {high}", p]
+
+
+def _estimate(estimate: Mapping[str, Any] | None) -> str:
+    if estimate is None or estimate["value"] is None:
+        return "–"
+    error = "" if estimate["se"] is None else f" ±{estimate['se']:.4f}"
+    return _point(f"{estimate['value']:.4f}{error}")
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else _point(f"{value:.3f}")
+
+
+def _point(text: str) -> str:
+    """Without the zero before the point: .1310 ±.0045."""
+    for sign in ("", "+", "-", "±"):
+        text = text.replace(f" {sign}0.", f" {sign}.")
+    for sign in ("", "+", "-"):
+        if text.startswith(f"{sign}0."):
+            text = f"{sign}.{text[len(sign) + 2 :]}"
+    return text
