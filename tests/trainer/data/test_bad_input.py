@@ -333,3 +333,24 @@ def test_any_bytes_are_counted_or_refused(
     )
     # an open quote in the noise may cost the row that its end joins it to, never more
     assert log["kept"] >= 2 * len(GOOD) - 1
+
+
+def test_users_of_whom_nothing_is_left_are_counted(files: Files, tmp_path: Path) -> None:
+    lost = ["lost,i9,5", "lost,i1,yesterday", " lost ,i9,7", "other,i9,5", "u1,i9,5", ",i1,5"]
+    report = import_files(*files([*GOOD, *lost]), tmp_path / "out")
+    assert report["interactions_file"]["users_without_a_good_row"] == 2
+    assert report["interactions_file"]["quarantined"] == {
+        "unknown item": 4,
+        "bad timestamp": 1,
+        "empty user id": 1,
+    }
+
+
+def test_a_rating_that_nobody_asked_for_costs_no_row(files: Files, tmp_path: Path) -> None:
+    rows = ["u1,i1,5,5", "u1,i2,6,", "u2,i1,7,good", "u2,i2,8,1e99", "u2,i2,8,1e98"]
+    report = import_files(*files(rows, header="user_id,item_id,timestamp,rating"), tmp_path / "out")
+    assert report["interactions_file"]["dropped"] == {"equal to an earlier row": 1}
+    ratings = pq.read_table(tmp_path / "out" / "interactions.parquet")["rating"].to_pylist()
+    assert ratings == [5.0, None, None, None]
+    with pytest.raises(DataError, match="no column 'rating' that --min-rating"):
+        import_files(*files(), tmp_path / "again", FileOptions(min_rating=3))

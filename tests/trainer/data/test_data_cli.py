@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -55,7 +56,10 @@ def _run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]
 
 
 def test_import_then_describe(
-    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    files: Files,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "data"
     code, stdout, stderr = _run(capsys, *_import(files, out, "--json"))
@@ -68,6 +72,7 @@ def test_import_then_describe(
     assert f"wrote {out}" in stderr
 
     sizes = ("--set", "split.validation_days=14", "--set", "split.test_days=14")
+    monkeypatch.setenv("DUALTOWER_CACHE", str(tmp_path / "no-encoder"))
     code, stdout, _ = _run(capsys, "data", "describe", str(out), "--json", *sizes)
     assert code == 0
     facts = json.loads(stdout)
@@ -77,7 +82,8 @@ def test_import_then_describe(
     assert facts["repeat_share"] == 0.5
     assert facts["items_per_user"]["50%"] == 40
     assert facts["users_per_item"] == dict.fromkeys(facts["users_per_item"], 3)
-    assert facts["text_words"]["100%"] == 3
+    assert facts["text_length"]["100%"] == 3
+    assert facts["text_length_unit"] == "words"
     assert facts["categories"]["largest"][0] == {"category": "kind 0", "items": 14}
     assert facts["first"] == "2016-12-01T00:00:00Z"
     assert facts["days"] == 79
@@ -131,12 +137,17 @@ def test_dry_run(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("import --out x --interactions a.csv --items b.csv", "a.csv cannot be read"),
         ("import --out x --interactions a.csv --items b.csv --map user_id", "takes ROLE=COLUMN"),
         ("import --out x --from wikipedia", "complete-journey"),
+        ("import --out x --from complete-journey --min-rating 0", "--min-rating does not go with"),
+        ("import --out x --interactions a.csv --format mind", "give --items FILE too"),
+        ("import --out x --interactions a.csv --items b.csv --text-template {a}", "its text is"),
+        ("import --out x --interactions a --items b --format imdb", "movielens"),
         ("import --interactions a.csv --items b.csv", "--out"),
         ("import --out x --from complete-journey --min-users 0", "--min-users"),
         ("describe nowhere", "make a data folder"),
         ("describe nowhere --set split.tset_days=3", "did you mean 'test_days'"),
         ("describe nowhere --set split.cold_share=2", "cold_share must be in [0, 1), got 2"),
         ("describe nowhere --config none.toml", "none.toml"),
+        ("describe nowhere --set filter.z_treshold=3", "did you mean 'z_threshold'"),
         ("imprt", "imprt"),
     ],
 )
@@ -163,6 +174,38 @@ def test_a_log_that_cannot_be_split_is_described(
     assert facts["split"] is None
     assert "cannot be cut" in facts["split_problem"]
     assert "cannot be cut" in _run(capsys, "data", "describe", str(out), *wrong)[1]
+
+
+def test_the_report_as_a_file_with_filters(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three people who take one item a day are clocks, all of them."""
+    out, path = tmp_path / "data", tmp_path / "reports" / "data_report.json"
+    _run(capsys, *_import(files, out))
+    args = ("data", "describe", str(out), "--json", "--out", str(path))
+    code, stdout, stderr = _run(capsys, *args)
+    assert code == 0
+    assert json.loads(path.read_text()) == json.loads(stdout)
+    assert f"wrote {path}" in stderr
+    code, stdout, _ = _run(capsys, *args, "--set", "filter.clock_variation=0.1")
+    assert code == 0
+    assert "or milder filters" in json.loads(stdout)["split_problem"]
+    code, stdout, _ = _run(capsys, *args, "--set", "filter.burst_per_minute=1")
+    found = json.loads(stdout)["split"]["filter"]["train"]
+    assert found["removed"] == {"burst": {"users": 0, "interactions": 0, "examples": []}}
+
+
+def test_a_published_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "u.data").write_text("1\t7\t5\t881250949\n2\t7\t3\t881250950\n")
+    flags = "|".join("1" if place in (1, 8) else "0" for place in range(19))
+    (tmp_path / "u.item").write_text(f"7|Heat (1995)|||http://x|{flags}\n")
+    args = ["--interactions", str(tmp_path / "u.data"), "--items", str(tmp_path / "u.item")]
+    base = ("data", "import", "--format", "movielens", *args, "--out", str(tmp_path / "data"))
+    code, stdout, _ = _run(capsys, *base, "--min-rating", "4", "--text-template", "{genres}")
+    assert code == 0
+    assert "rating below 4" in stdout
+    text = "Action, Drama"
+    assert pq.read_table(tmp_path / "data" / "items.parquet")["text"].to_pylist() == [text]
 
 
 def test_the_configuration_file(

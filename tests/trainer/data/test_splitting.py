@@ -330,6 +330,25 @@ def test_leaks_are_found() -> None:
         assert promise in _promises_broken(dataset, replace(parts, train=changed))
 
 
+def test_leaks_of_leave_last_out_are_found(make_dataset: Callable[..., Dataset]) -> None:
+    rows = [("u", item, T0_S + n * DAY_S) for n, item in enumerate("abcd")]
+    rows += [("v", item, T0_S + n * DAY_S) for n, item in enumerate("dcba")]
+    dataset = make_dataset(rows, "abcd")
+    parts = split(dataset, SplitConfig(kind="last", test_share=0.1))
+    held, names = parts.test, parts.catalogue.item_ids
+    assert [list(names[rows]) for rows in held.warm_targets] == [["d"], ["a"]]
+    assert _promises_broken(dataset, parts) == set()
+    swapped = replace(held, histories=held.warm_targets, warm_targets=held.histories)
+    assert _promises_broken(dataset, replace(parts, test=swapped)) >= {
+        "test: no target before its history",
+        "test: one target to a user",
+        "test: no target is trained on",
+    }
+    assert "train is part of train with validation" in _promises_broken(
+        dataset, replace(parts, full=parts.full.where(parts.full.users == 0))
+    )
+
+
 def test_boundaries_are_half_open(make_dataset: Callable[..., Dataset]) -> None:
     start, cut = "2017-01-10", 1_484_006_400
     rows = [

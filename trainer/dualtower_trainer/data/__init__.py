@@ -3,7 +3,7 @@
 from dualtower_trainer.data.activity_filter import FilterConfig, FilterReport, filter_users
 from dualtower_trainer.data.complete_journey import CompleteJourneyOptions, import_complete_journey
 from dualtower_trainer.data.dataset import Catalogue, Dataset, Interactions
-from dualtower_trainer.data.description import describe
+from dualtower_trainer.data.description import data_report, describe
 from dualtower_trainer.data.file_import import FileOptions, import_files
 from dualtower_trainer.data.hashes import data_hashes
 from dualtower_trainer.data.heldout import Heldout
@@ -26,6 +26,7 @@ __all__ = [
     "SplitConfig",
     "check_leakage",
     "data_hashes",
+    "data_report",
     "describe",
     "filter_users",
     "import_complete_journey",

@@ -202,6 +202,7 @@ def _counts(
             "dropped": {"equal to an earlier row": log.repeated},
             "quarantined": dict(bad_rows.counts),
             "kept": len(log),
+            "users_without_a_good_row": log.lost_users,
         },
         "items_file": {
             "read": catalogue.rows_read,

@@ -47,10 +47,8 @@ def check_leakage(dataset: Dataset, parts: Split) -> list[Check]:
         Check("no cold item in train", int(cold[parts.train.items].sum())),
         Check("no cold item in train with validation", int(cold[parts.full.items].sum())),
     ]
-    for name, heldout, trained in (
-        ("validation", parts.validation, train),
-        ("test", parts.test, full),
-    ):
+    for name, heldout in _segments(parts):
+        trained = full if name == "test" else train
         history, warm, targets = _held_pairs(heldout, n_items)
         in_train = np.isin(warm % n_items, parts.train.items)
         checks += [
@@ -77,10 +75,9 @@ def _cut_for_everybody(log: Interactions, everything: Codes, parts: Split) -> It
     ):
         outside = ~contains(everything[times_s < end_s], pair_codes(part, n_items))
         yield Check(name, int((outside | (part.timestamps >= end_s)).sum()))
-    for name, heldout, start_s, end_s in (
-        ("validation", parts.validation, validation_s, test_s),
-        ("test", parts.test, test_s, int(times_s.max()) + 1),
-    ):
+    ends_s = {"validation": (validation_s, test_s), "test": (test_s, int(times_s.max()) + 1)}
+    for name, heldout in _segments(parts):
+        start_s, end_s = ends_s[name]
         history, _, targets = _held_pairs(heldout, n_items)
         visible = everything[times_s < start_s]
         future = everything[(times_s >= start_s) & (times_s < end_s)]
@@ -96,13 +93,19 @@ def _cut_for_each_user(log: Interactions, everything: Codes, parts: Split) -> It
     def taken_s(wanted: Codes) -> npt.NDArray[np.int64]:
         return first_s[np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)]
 
-    for name, heldout in (("validation", parts.validation), ("test", parts.test)):
+    for name, heldout in _segments(parts):
         history, _, targets = _held_pairs(heldout, n_items)
         latest_s = np.zeros(len(log.user_ids), np.int64)
         np.maximum.at(latest_s, history // n_items, taken_s(history))
         early = taken_s(targets) < latest_s[targets // n_items]
         yield Check(f"{name}: no target before its history", int(early.sum()))
         yield Check(f"{name}: one target to a user", len(targets) - len(heldout))
+
+
+def _segments(parts: Split) -> list[tuple[str, Heldout]]:
+    """The segments that the split has."""
+    validation = [] if parts.refit else [("validation", parts.validation)]
+    return validation + ([("test", parts.test)] if parts.config.has_test else [])
 
 
 def _twins(parts: Split, cold: npt.NDArray[np.bool_]) -> Check:

@@ -29,7 +29,8 @@ class LogFile:
 
     The arrays have one entry per interaction: int32 codes into `user_ids` and `events`, int32 rows
     of the items, int64 seconds UTC, float32 weights. `events` is empty when the file has none;
-    `ratings` are float32, NaN where there is none, and None when the file has none at all.
+    `ratings` are float32, NaN where there is none, and None when the file has none at all. Of
+    `lost_users` no row could be used.
     """
 
     users: npt.NDArray[np.int32]
@@ -42,6 +43,7 @@ class LogFile:
     events: list[str]
     timed: bool
     rows_read: int
+    lost_users: int
     repeated: int
 
     def __len__(self) -> int:
@@ -81,6 +83,7 @@ def read_log(
     )
     too_low = f"rating below {min_rating:g}" if min_rating is not None else ""
     rows_read, kept = 0, _Growing()
+    lost: set[str] = set()  # users of bad rows, as far as these can be read
     strangers: list[str] = []  # a few ids that are not in the catalogue, for the message
     for line, fields, problem, raw in source.records(list(columns.values())):
         rows_read += 1
@@ -89,6 +92,7 @@ def read_log(
             problem = row.problem
         if problem:
             bad.add(line, problem, raw)
+            lost.update(fields[:1])
             continue
         if min_rating is not None and row.rating < min_rating:
             left_out[too_low] += 1
@@ -96,6 +100,7 @@ def read_log(
         item = item_rows.get(row.item_id)
         if item is None:
             bad.add(line, UNKNOWN_ITEM, raw)
+            lost.add(fields[0])
             if len(strangers) < 3 and row.item_id not in strangers:
                 strangers.append(row.item_id)
             continue
@@ -112,7 +117,8 @@ def read_log(
             f"{', '.join(map(repr, list(item_rows)[:3]))} …; "
             "check the columns with --map item_id=… and --item-map item_id=…"
         )
-    return kept.log(columns, rows_read)
+    lost_users = {user_id.strip() for user_id in lost} - {*kept.user_codes, ""}
+    return kept.log(columns, rows_read, len(lost_users))
 
 
 @dataclass
@@ -203,7 +209,7 @@ class _Growing:
         self.event_codes.append(self.events.setdefault(row.event, len(self.events)))
         self.ratings.append(row.rating)
 
-    def log(self, columns: Mapping[str, str], rows_read: int) -> LogFile:
+    def log(self, columns: Mapping[str, str], rows_read: int, lost_users: int) -> LogFile:
         """The columns by time, equal rows once."""
         timed = "timestamp" in columns
         users, items = np.array(self.users, np.int32), np.array(self.items, np.int32)
@@ -226,6 +232,7 @@ class _Growing:
             events=list(self.events) if "event" in columns else [],
             timed=timed,
             rows_read=rows_read,
+            lost_users=lost_users,
             repeated=len(users) - len(order),
         )
 

@@ -9,6 +9,9 @@ from dualtower.tables import Table
 
 __all__ = ["counts_table", "description_tables", "import_tables"]
 
+_BAR_CHARS = 24
+_SHOWN_BINS = 26
+
 
 def import_tables(report: Mapping[str, Any]) -> list[Table]:
     """The report of an import, of whichever source."""
@@ -30,24 +33,34 @@ def description_tables(facts: Mapping[str, Any]) -> list[Table]:
         "items_without_interactions",
         "blocked_items",
         "items_sharing_a_text",
+        "shared_texts",
         "user_item_pairs",
     )
     size = [
         *(_row(name, facts[name]) for name in counts),
-        ("density", f"{facts['density']:.3%}"),
+        ("sparsity", f"{facts['sparsity']:.3%}"),
         ("repeats", f"{facts['repeat_share']:.1%}"),
+        ("Gini of popularity", f"{facts['popularity_gini']:.3f}"),
         ("first", facts["first"] or "no times"),
         ("last", facts["last"] or "no times"),
         *([("days", f"{facts['days']:.1f}")] if facts["days"] is not None else []),
     ]
     quantiles = [
-        ("", *facts["items_per_user"]),
-        *(
-            (name.replace("_", " "), *(f"{value:,.0f}" for value in facts[name].values()))
-            for name in ("items_per_user", "users_per_item", "text_words")
-        ),
+        (label, *(f"{value:,.0f}" for value in facts[name].values()))
+        for label, name in (
+            ("items per user", "items_per_user"),
+            ("users per item", "users_per_item"),
+            (f"text length in {facts['text_length_unit']}", "text_length"),
+        )
     ]
-    tables = [Table(facts["path"], size), Table("Quantiles", quantiles)]
+    tables = [
+        Table(facts["path"], size),
+        Table("Quantiles", quantiles, header=("", *facts["items_per_user"])),
+        *_histograms(facts["histograms"]),
+    ]
+    if shared := facts["most_shared_texts"]:
+        rows = [(text, f"{count:,}") for text, count in shared.items()]
+        tables.append(Table("Texts that most items share", rows))
     categories = facts["categories"]
     if categories["distinct"]:
         largest = [(c["category"], f"{c['items']:,}") for c in categories["largest"]]
@@ -59,11 +72,30 @@ def description_tables(facts: Mapping[str, Any]) -> list[Table]:
     return [*tables, Table("Leakage", promises)]
 
 
+def _histograms(histograms: Mapping[str, Mapping[str, int]]) -> list[Table]:
+    """Each bin with its count and a bar; of a long log the last weeks."""
+    tables = []
+    for name, bins in histograms.items():
+        if not bins:
+            continue
+        shown = list(bins.items())[-_SHOWN_BINS:]
+        title = name.replace("_", " ").capitalize()
+        if len(shown) < len(bins):
+            title += f", the last {len(shown)} of {len(bins)}"
+        most = max(count for _, count in shown) or 1
+        rows = [
+            (label, f"{count:,}", ("▇" * -(-count * _BAR_CHARS // most)).ljust(_BAR_CHARS))
+            for label, count in shown
+        ]
+        tables.append(Table(title, rows))
+    return tables
+
+
 def counts_table(title: str, counts: Mapping[str, Any]) -> Table:
-    """Counts, nested ones indented below their name."""
+    """Counts, nested ones indented below their name; empty ones and None are left out."""
     rows: list[tuple[str, str]] = []
     for name, value in counts.items():
-        if not isinstance(value, Mapping):
+        if not isinstance(value, Mapping) and value is not None:
             rows.append(_row(name, value))
         elif value:
             rows.append((name.replace("_", " "), ""))
