@@ -23,7 +23,7 @@ def make(settings) -> AdamW:
             ("a", (3, 4), 0, True),
             ("b", (4,), 1, False),
             ("c", (2, 2), 2, True),
-        )  # fmt: skip
+        )
     ]
     return AdamW(parameters, settings, top=2)
 

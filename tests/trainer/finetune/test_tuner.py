@@ -54,15 +54,16 @@ def test_it_learns(encoder, settings, make_batch) -> None:
     assert results[-1].loss < 0.5 * results[0].loss
 
 
-@pytest.mark.parametrize("chunk_pairs", [0, 4])
-def test_xla_gives_the_same(encoder, settings, make_batch, chunk_pairs: int) -> None:
-    settings = dataclasses.replace(settings, mode="top", dropout=0.1, chunk_pairs=chunk_pairs)
+def test_xla_gives_the_same(encoder, settings, make_batch) -> None:
+    """Without dropout: XLA draws other masks from the same seed."""
+    settings = dataclasses.replace(settings, mode="top", top_layers=1)
     batches = [[make_batch(8, seed=step)] for step in range(2)]
     plain, losses = run(encoder, settings, batches)
     compiled, compiled_losses = run(
         encoder, dataclasses.replace(settings, jit_compile=True), batches
     )
-    np.testing.assert_allclose(losses[1][:2], compiled_losses[1][:2], rtol=1e-3)
+    for one, other in zip(losses, compiled_losses, strict=True):
+        np.testing.assert_allclose(one[:2], other[:2], rtol=1e-3)
     name = "encoder.layer.1.intermediate.dense.weight"
     np.testing.assert_allclose(plain[name], compiled[name], atol=1e-4)
 

@@ -79,7 +79,7 @@ class PairBatches:
         self, texts: Sequence[str], pairs: Pairs, tokenizer: Tokenizer, *, batch_pairs: int,
         multiple: int,
     ) -> None:  # fmt: skip
-        """`multiple`: widths are multiples of it, or the tokeniser's limit.
+        """`multiple`: a bucket takes lengths above k · multiple, up to (k + 1) · multiple.
 
         Raises:
             DataError: there are fewer than two pairs, or one names a text that is not there.
@@ -91,10 +91,9 @@ class PairBatches:
         self._all = DiverseBatches(pairs, self._groups, batch_pairs)
         lengths = np.asarray([len(row) for row in self._rows])
         sides = np.stack([lengths[pairs.anchor], lengths[pairs.positive]])
-        widths = np.minimum(-(-sides // multiple) * multiple, tokenizer.max_tokens)
+        steps = -(-sides.max(axis=0) // multiple)
         self._buckets = [
-            self._bucket(pairs, widths, places)
-            for places in _grouped(widths.max(axis=0), _FILLED * batch_pairs)
+            self._bucket(pairs, sides, places) for places in _grouped(steps, _FILLED * batch_pairs)
         ]
         sizes = np.asarray([bucket.size for bucket in self._buckets])
         self._chances = sizes / sizes.sum()
@@ -131,7 +130,7 @@ class PairBatches:
         return Batch(sides, (accidental, weight))
 
     def _bucket(
-        self, pairs: Pairs, widths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
+        self, pairs: Pairs, lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
     ) -> _Bucket:
         part = replace(
             pairs,
@@ -140,7 +139,7 @@ class PairBatches:
             weight=pairs.weight[places],
             source=pairs.source[places],
         )
-        left, right = (int(side.max()) for side in widths[:, places])
+        left, right = (int(side.max()) for side in lengths[:, places])
         return _Bucket(DiverseBatches(part, self._groups, self._batch), (left, right), len(places))
 
     def _side(
@@ -161,12 +160,12 @@ def pad_rows(
     return ids, mask
 
 
-def _grouped(widths: npt.NDArray[np.int64], least: int) -> list[npt.NDArray[np.int64]]:
-    """Places by width, narrow first; one below `least` joins the next, at the end the last."""
+def _grouped(steps: npt.NDArray[np.int64], least: int) -> list[npt.NDArray[np.int64]]:
+    """Places by step of length; one below `least` joins the next, at the end the last."""
     groups: list[npt.NDArray[np.int64]] = []
     waiting = np.empty(0, np.int64)
-    for width in np.unique(widths):
-        waiting = np.concatenate([waiting, np.flatnonzero(widths == width)])
+    for step in np.unique(steps):
+        waiting = np.concatenate([waiting, np.flatnonzero(steps == step)])
         if len(waiting) >= least:
             groups.append(waiting)
             waiting = np.empty(0, np.int64)

@@ -41,7 +41,7 @@ class FinetuneConfig:
         dropout: on embeddings, attention and sublayers.
         precision: of matrix products; "float16" scales the loss so that gradients do not vanish.
         jit_compile: compile the step by XLA, once for each width of a batch.
-        bucket_tokens: widths are multiples of this; pairs of like length share a batch.
+        bucket_tokens: pairs share a batch if their longer texts end in the same run of so many.
         checkpoint_every: steps between two states that a killed run goes on from.
         devices: names for MirroredStrategy such as "GPU:0"; empty: all GPUs, several hosts where
             TF_CONFIG names them.

@@ -20,7 +20,7 @@ from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.finetune.batches import Batch, pad_rows
 from dualtower_trainer.finetune.config import FinetuneConfig
 from dualtower_trainer.finetune.objectives import likeness
-from dualtower_trainer.finetune.run import tune_and_save
+from dualtower_trainer.finetune.run import begin, tune_and_save
 
 __all__ = ["distil_into", "fit_width"]
 
@@ -44,6 +44,7 @@ def distil_into(
     different = list(dict.fromkeys(texts))
     if len(different) < 2:
         raise DataError(f"distillation needs at least 2 different texts, got {len(different)}")
+    strategy = begin(config, out)
     wanted = fit_width(teacher.encode(different), student.hidden)
     rows = student.tokenizer.rows(different)
     size = config.batch_pairs
@@ -63,7 +64,7 @@ def distil_into(
 
     identity = hashlib.sha256(json.dumps([different, teacher.sha256]).encode()).hexdigest()
     return tune_and_save(
-        student, config, out,
+        student, config, out, strategy=strategy,
         objective=likeness(config.temperature), draw=draw, data_sha256=identity,
         facts={"texts": len(different), "teacher_sha256": teacher.sha256},
     )  # fmt: skip

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -30,7 +31,7 @@ from dualtower_trainer.finetune.schedule import check_losses
 from dualtower_trainer.finetune.tuner import Tuner
 from dualtower_trainer.pairs import Pairs
 
-__all__ = ["finetune", "tune_and_save"]
+__all__ = ["begin", "finetune", "tune_and_save"]
 
 _STATE = "state.safetensors"
 _REPORT = "tuning.json"
@@ -59,6 +60,7 @@ def finetune(
         pairs = mine_positives(interactions, len(texts), MiningOptions())
         tuned = Encoder.load(finetune(encoder, texts, pairs, FinetuneConfig(mode="lora"), out))
     """
+    strategy = begin(config, out)
     batches = PairBatches(
         texts, pairs, encoder.tokenizer, batch_pairs=config.batch_pairs,
         multiple=config.bucket_tokens,
@@ -76,7 +78,7 @@ def finetune(
 
     identity = _digest(texts, pairs.anchor, pairs.positive, pairs.weight)
     return tune_and_save(
-        encoder, config, out,
+        encoder, config, out, strategy=strategy,
         objective=contrastive(config.temperature), draw=draw, data_sha256=identity,
         facts={"pairs": len(pairs), "tokens": dataclasses.asdict(tokens)},
     )  # fmt: skip
@@ -87,6 +89,7 @@ def tune_and_save(
     config: FinetuneConfig,
     out: Path,
     *,
+    strategy: tf.distribute.Strategy,
     objective: Objective,
     draw: Callable[[int], Sequence[Batch]],
     data_sha256: str,
@@ -98,20 +101,13 @@ def tune_and_save(
         encoder: where to start from.
         config: section [finetune].
         out: the new folder.
+        strategy: of `choose_strategy`.
         objective: the loss.
         draw: the batches of a step.
         data_sha256: of what `draw` draws from; a state of other data is refused.
         facts: for tuning.json.
     """
     out = Path(out)
-    if config.mode == "frozen":
-        raise UsageError(
-            "finetune.mode is frozen, so there is nothing to tune; set it to top, full, lora or "
-            "bitfit (--set finetune.mode=lora)"
-        )
-    if out.exists():
-        raise UsageError(f"{out} exists already; remove it or choose another folder")
-    strategy = choose_strategy(config.devices)
     work = out.with_name(f"{out.name}.tuning")
     if not is_chief(strategy):
         tuner = Tuner(encoder, config, objective, strategy)
@@ -137,6 +133,22 @@ def tune_and_save(
     few = max(1, min(_SHOWN_LOSSES, len(losses) // 2))
     say(f"  loss {np.mean(losses[:few]):.4f} → {np.mean(losses[-few:]):.4f}")
     return out
+
+
+def begin(config: FinetuneConfig, out: Path) -> tf.distribute.Strategy:
+    """Refuses what cannot be tuned, and chooses the devices before TensorFlow computes on any.
+
+    Raises:
+        UsageError: the mode is "frozen", or `out` exists.
+    """
+    if config.mode == "frozen":
+        raise UsageError(
+            "finetune.mode is frozen, so there is nothing to tune; set it to top, full, lora or "
+            "bitfit (--set finetune.mode=lora)"
+        )
+    if Path(out).exists():
+        raise UsageError(f"{out} exists already; remove it or choose another folder")
+    return choose_strategy(config.devices)
 
 
 def _steps(

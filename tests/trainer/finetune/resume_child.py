@@ -1,0 +1,51 @@
+"""A tuning that a test kills: `python resume_child.py ENCODER OUT KILL_AT_STEP`.
+
+It kills itself with SIGKILL before the step is taken, so that no handler, finaliser or buffer can
+help; a step of 0 lets it end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+
+import numpy as np
+
+from dualtower_trainer.encoder import Encoder
+from dualtower_trainer.finetune import FinetuneConfig
+from dualtower_trainer.finetune.batches import PairBatches
+from dualtower_trainer.finetune.objectives import contrastive
+from dualtower_trainer.finetune.run import begin, tune_and_save
+from dualtower_trainer.pairs import Pairs
+
+CONFIG = FinetuneConfig(
+    mode="lora", steps=9, batch_pairs=6, learning_rate=1e-2, dropout=0.1, lora_dropout=0.1,
+    checkpoint_every=2, precision="float16", temperature=0.2,
+)  # fmt: skip
+
+
+def main(encoder_folder: str, out: str, kill_at: int) -> None:
+    encoder = Encoder.load(encoder_folder, max_tokens=16)
+    texts = [f"{colour} tea {n}" for colour in ("green", "black", "red") for n in range(8)]
+    anchor = np.arange(0, 24, 2, dtype=np.int32)
+    pairs = Pairs(anchor, anchor + 1, np.ones(12, np.float32), np.zeros(12, np.int8))
+    batches = PairBatches(texts, pairs, encoder.tokenizer, batch_pairs=6, multiple=8)
+
+    def draw(step: int) -> list:
+        if kill_at and step == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [batches.batch(seed=0, step=step)]
+
+    tune_and_save(
+        encoder, CONFIG, Path(out), strategy=begin(CONFIG, Path(out)),
+        objective=contrastive(CONFIG.temperature), draw=draw, data_sha256="the same", facts={},
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
