@@ -28,6 +28,12 @@ def trained(trained_run: Path) -> Trained:
 
 
 @pytest.fixture(scope="module")
+def embed(trained: Trained):
+    """The item tower on texts, its encoder loaded once."""
+    return towers_of(trained).embed_texts
+
+
+@pytest.fixture(scope="module")
 def people(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shop's items, and people with histories of chosen lengths: u0, u1, u2, u4, u30."""
     folder = tmp_path_factory.mktemp("people")
@@ -67,23 +73,18 @@ def test_values_of_a_short_history_are_the_mean_over_all_orders(trained, people)
     history = history_of(trained, people, "u4")
     target = trained.vectors[trained.catalogue.rows["i050"]]
 
-    def score(kept: set[int]) -> float:
+    def score(kept: frozenset[int]) -> float:
         rows = [row for place, row in enumerate(history) if place in kept]
         return float(trained.embed_histories([np.array(rows, np.int64)])[0] @ target)
 
-    expected = np.zeros(4)
-    for order in itertools.permutations(range(4)):
-        there: set[int] = set()
-        for place in order:
-            expected[place] += score(there | {place}) - score(there)
-            there.add(place)
+    expected = by_all_orders(score, 4)
     names = [player.name for player in item.history.players]
     assert names == [trained.item_ids[row] for row in history]
     found = [player.value for player in item.history.players]
-    np.testing.assert_allclose(found, expected / math.factorial(4), atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     assert item.history.exact
-    assert item.history.empty == pytest.approx(score(set()), abs=1e-5)
-    assert item.score == pytest.approx(score({0, 1, 2, 3}), abs=1e-5)
+    assert item.history.empty == pytest.approx(score(frozenset()), abs=1e-5)
+    assert item.score == pytest.approx(score(frozenset(range(4))), abs=1e-5)
 
 
 def test_every_view_adds_up_to_the_score(trained, people) -> None:
@@ -101,35 +102,70 @@ def test_every_view_adds_up_to_the_score(trained, people) -> None:
         assert list(item.history_words) == strongest
 
 
-def test_words_of_an_item_are_what_its_text_without_them_lacks(trained, people) -> None:
-    """The mean over all orders of an unseen item's words, each text through the item tower."""
-    cold = int(np.flatnonzero(~trained.warm)[0])
-    (item,) = explain(trained, people, "u4", item_id=trained.item_ids[cold], config=FAST).items
-    user = trained.embed_histories([np.array(history_of(trained, people, "u4"))])[0]
-    embed = towers_of(trained).embed_texts
-    words = trained.texts[cold].split()
-    assert [player.name for player in item.words.players] == words
-    expected = np.zeros(len(words))
-    for order in itertools.permutations(range(len(words))):
-        there: set[int] = set()
+def by_all_orders(worth, players: int) -> np.ndarray:
+    """The mean over all n! orders of what a player adds on joining; `worth` of a set of places."""
+    known = {
+        kept: worth(kept)
+        for size in range(players + 1)
+        for kept in map(frozenset, itertools.combinations(range(players), size))
+    }
+    values = np.zeros(players)
+    for order in itertools.permutations(range(players)):
+        there: frozenset[int] = frozenset()
         for place in order:
-            texts = [
-                " ".join(word for at, word in enumerate(words) if at in kept)
-                for kept in (there, there | {place})
-            ]
-            before, after = embed(texts) @ user
-            expected[place] += after - before
-            there.add(place)
+            values[place] += known[there | {place}] - known[there]
+            there |= {place}
+    return values / math.factorial(players)
+
+
+def item_vector(trained: Trained, embed, row: int, kept: frozenset[int]) -> np.ndarray:
+    """The vector of an item with some words; the place after the last word is its id."""
+    words = str(trained.texts[row]).split()
+    (vector,) = embed([" ".join(word for place, word in enumerate(words) if place in kept)])
+    if len(words) in kept:
+        vector = vector + trained.vectors[row] - embed([trained.texts[row]])[0]
+        vector = vector / np.linalg.norm(vector)
+    return vector
+
+
+@pytest.mark.parametrize("kind", ["cold", "warm"])
+def test_words_of_an_item_are_the_mean_over_all_orders(trained, people, embed, kind: str) -> None:
+    row = int(np.flatnonzero(trained.warm == (kind == "warm"))[0])
+    (item,) = explain(trained, people, "u4", item_id=trained.item_ids[row], config=FAST).items
+    user = trained.embed_histories([np.array(history_of(trained, people, "u4"))])[0]
+    words = str(trained.texts[row]).split()
+    assert [player.name for player in item.words.players[: len(words)]] == words
+    ids = [player for player in item.words.players if player.kind == "id"]
+    assert [player.name for player in ids] == [trained.item_ids[row]] * (kind == "warm")
+    expected = by_all_orders(
+        lambda kept: float(item_vector(trained, embed, row, kept) @ user), len(words) + len(ids)
+    )
     found = [player.value for player in item.words.players]
-    np.testing.assert_allclose(found, expected / math.factorial(len(words)), atol=1e-5)
-
-
-def test_an_item_seen_in_training_has_its_id_as_a_player(trained, people) -> None:
-    warm = int(np.flatnonzero(trained.warm)[0])
-    (item,) = explain(trained, people, "u2", item_id=trained.item_ids[warm], config=FAST).items
-    assert [player.kind for player in item.words.players][-1] == "id"
-    assert item.words.players[-1].name == trained.item_ids[warm]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     assert item.words.full == pytest.approx(item.score, abs=1e-5)
+
+
+def test_words_of_the_history_are_the_mean_over_all_orders(trained, people, embed) -> None:
+    (item,) = explain(trained, people, "u2", item_id="i050", config=FAST).items
+    history = history_of(trained, people, "u2")
+    target = trained.vectors[trained.catalogue.rows["i050"]]
+    for item_id, words in item.history_words.items():
+        row = trained.catalogue.rows[item_id]
+
+        def score(kept: frozenset[int], row: int = row) -> float:
+            vectors = [
+                item_vector(trained, embed, row, kept) if other == row else trained.vectors[other]
+                for other in history
+            ]
+            items = np.zeros((1, trained.config.history_items, trained.config.dim), np.float32)
+            items[0, : len(vectors)] = vectors
+            mask = np.zeros(items.shape[:2], np.float32)
+            mask[0, : len(vectors)] = 1
+            return float(trained.user_tower({"items": items, "mask": mask}).numpy()[0] @ target)
+
+        found = [player.value for player in words.players]
+        np.testing.assert_allclose(found, by_all_orders(score, len(found)), atol=1e-5)
+        assert words.empty == pytest.approx(score(frozenset()), abs=1e-5)
 
 
 @pytest.mark.parametrize("user", ["u1", "nobody"])

@@ -6,11 +6,11 @@ scores it.
 
 Words: the players are the words of one item's text and, for an item that training saw, its *id*:
 what the vector in the index has beyond the text. With v the vector in the index and t(S) the item
-tower's vector of the text with the words S alone, a coalition stands for the vector of length 1
+tower's vector of the text with the words S alone, a coalition with the id stands for
 
-    unit(t(S) + [id ∈ coalition] · (v − t(all words)))
+    ‖v‖ · unit(t(S) + v − t(all words))
 
-which is v for all players and t(S) without the id.
+which is v for all players, and one without the id for t(S).
 """
 
 from __future__ import annotations
@@ -78,13 +78,16 @@ def word_game(
         score: item vectors float32 [n, dim] to float64 [n, targets].
     """
     residual = vector - read([words.text])[0]
+    length = np.linalg.norm(vector)
 
     def worth(coalitions: np.ndarray) -> np.ndarray:
         kept = coalitions[:, : len(words)]
         vectors = read([words.keeping(one) for one in kept])
         if with_id:
-            vectors = vectors + coalitions[:, -1:] * residual
-            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+            has_id = coalitions[:, -1]
+            fused = vectors[has_id] + residual
+            fused *= length / np.maximum(np.linalg.norm(fused, axis=1, keepdims=True), 1e-12)
+            vectors[has_id] = fused
         return score(vectors.astype(np.float32))
 
     return worth
