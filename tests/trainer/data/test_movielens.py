@@ -135,3 +135,28 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
             )
     with pytest.raises(UsageError, match="unknown format 'netflix'; known: generic, movielens"):
         import_files(ratings, films, tmp_path / "out", FileOptions(format="netflix"))
+
+
+@pytest.mark.parametrize(
+    ("title", "readable"),
+    [
+        ("Matrix, The (1999)", "The Matrix (1999)"),
+        ("Misérables, Les", "Les Misérables"),
+        ("Avventura, L' (1960)", "L'Avventura (1960)"),
+        ("American in Paris, An (1951)", "An American in Paris (1951)"),
+        (
+            "City of Lost Children, The (Cité des enfants perdus, La) (1995)",
+            "The City of Lost Children (La Cité des enfants perdus) (1995)",
+        ),
+        ("Good, The Bad, The Ugly, The (1966)", "The Good, The Bad, The Ugly (1966)"),
+        ("New York, New York (1977)", "New York, New York (1977)"),
+        ("I, The Jury", "I, The Jury"),
+    ],
+)
+def test_articles_go_first(title: str, readable: str, tmp_path: Path) -> None:
+    (tmp_path / "movies.dat").write_bytes(f"1::{title}::Drama\n".encode("latin-1"))
+    (tmp_path / "ratings.dat").write_text("1::1::5::881250949\n")
+    options = FileOptions(format="movielens", text_template="{title}")
+    import_files(tmp_path / "ratings.dat", tmp_path / "movies.dat", tmp_path / "out", options)
+    items = pq.read_table(tmp_path / "out" / "items.parquet")
+    assert items["text"].to_pylist() == [readable]

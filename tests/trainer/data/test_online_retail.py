@@ -141,6 +141,13 @@ def test_bad_lines(write_workbook: Write, tmp_path: Path) -> None:
     assert {row["line"] for row in rows if row["reason"] == "bad timestamp"} == {"18", "19"}
 
 
+def test_a_shop_that_sold_nothing(write_workbook: Write, tmp_path: Path) -> None:
+    rows = [HEADER, *(_cells(LINES[place], _serial(0)) for place in (2, 3, 3))]
+    path = write_workbook(tmp_path / "a.xlsx", rows)
+    with pytest.raises(DataError, match=r"cancelled invoice: 2, code is no product: 1"):
+        import_files(path, None, tmp_path / "out", OPTIONS)
+
+
 def test_what_is_no_workbook(write_workbook: Write, tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
     for content in (b"", b"not a zip"):

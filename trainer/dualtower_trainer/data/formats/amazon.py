@@ -28,7 +28,7 @@ __all__ = ["AMAZON_FIELDS", "open_amazon"]
 
 AMAZON_FIELDS = ("title", "features", "brand", "category", "categories")
 _TAG = re.compile(r"<[^<>]*>")
-_SCRIPT = ("getTime", "function(", "var aPageStart")
+_SCRIPT = ("getTime", "var aPageStart")
 
 
 def open_amazon(interactions: Path, items: Path, options: FormatOptions) -> Opened:

@@ -39,8 +39,10 @@ _GENRES_100K = (
 )  # fmt: skip
 _NO_GENRES = ("unknown", "(no genres listed)")
 _YEAR = re.compile(r"\s*\((\d{4})[–-]?\)\s*$")
+# "Lost Children, The" at the end of a name, which may stand in parentheses as another title
 _ARTICLE = re.compile(
-    r"^(?P<rest>.+), (?P<article>The|A|An|La|Le|Les|L'|Il|El|Los|Las|Das|Der|Die)$"
+    r"(?P<rest>[^()]+), (?P<article>The|A|An|Le|La|Les|L'|Un|Une|Il|Lo|I|Gli|El|Los|Las|Der|Die|Das)"
+    r"(?=\s*(?:[()]|$))"
 )
 
 
@@ -109,13 +111,15 @@ def _readable_title(title: str) -> str:
 
     >>> _readable_title("Matrix, The (1999)")
     'The Matrix (1999)'
+    >>> _readable_title("City of Lost Children, The (Cité des enfants perdus, La) (1995)")
+    'The City of Lost Children (La Cité des enfants perdus) (1995)'
     """
-    year = _YEAR.search(title)
-    name = title[: year.start()] if year else title.strip()
-    if moved := _ARTICLE.match(name):
-        space = "" if moved["article"].endswith("'") else " "
-        name = f"{moved['article']}{space}{moved['rest']}"
-    return f"{name} ({year[1]})" if year else name
+    return _ARTICLE.sub(_article_first, " ".join(title.split()))
+
+
+def _article_first(matched: re.Match[str]) -> str:
+    article, rest = matched["article"], matched["rest"]
+    return f"{article}{rest}" if article.endswith("'") else f"{article} {rest}"
 
 
 def _with_genres(record: Record) -> Record:

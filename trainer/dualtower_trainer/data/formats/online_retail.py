@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dualtower.errors import DataError
 from dualtower_trainer.data.columns import Role, choose_columns
 from dualtower_trainer.data.formats.opened import Adapted, FormatOptions, Opened
 from dualtower_trainer.data.formats.workbook import excel_seconds, uses_1904, workbook_rows
@@ -83,14 +84,23 @@ def _purchases(path: Path, options: FormatOptions, left_out: Counter[str]) -> It
 def _products(path: Path, options: FormatOptions) -> Iterator[Record]:
     """One row per product that somebody bought, in the order of the codes.
 
-    Bad lines are handed on with the purchases; here only where there is nothing else to say.
+    Bad lines are handed on with the purchases, and here only where there is nothing else.
+
+    Raises:
+        DataError: the file has good lines, and none of them is a purchase.
     """
+    reasons: Counter[str] = Counter()
     descriptions: dict[str, Counter[str]] = defaultdict(Counter)
     first: dict[str, int] = {}
     for record, line in _lines(path, options):
-        if line is not None and not line.reason:
+        if line is not None and line.reason:
+            reasons[line.reason] += 1
+        elif line is not None:
             first.setdefault(line.code, record.line)
             descriptions[line.code][line.description] += 1
+    if not descriptions and reasons:
+        counts = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
+        raise DataError(f"no line of {path} is somebody's purchase of a product ({counts})")
     if not descriptions:
         yield from (record for record, _ in _lines(path, options) if record.problem)
     for code in sorted(descriptions):
