@@ -87,8 +87,9 @@ def test_values_of_a_short_history_are_the_mean_over_all_orders(trained, people)
     assert item.score == pytest.approx(score(frozenset(range(4))), abs=1e-5)
 
 
-def test_every_view_adds_up_to_the_score(trained, people) -> None:
+def test_every_view_adds_up_to_the_score(trained, people, capsys) -> None:
     result = explain(trained, people, "u30", k=3, config=FAST)
+    assert "the 12 most recent of 30 items are read" in capsys.readouterr().err
     assert [item.rank for item in result.items] == [1, 2, 3]
     assert (result.history_items, result.items_read) == (30, trained.config.history_items)
     for item in result.items:

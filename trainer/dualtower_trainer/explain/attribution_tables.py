@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from dualtower.tables import Table
 from dualtower_trainer.explain.attribution import (
     Attribution,
@@ -65,4 +67,5 @@ def _table(title: str, attribution: Attribution, nobody: str, kind: str) -> Tabl
     if rest:
         rows.append((f"{len(rest)} other {kind}", "", signed(sum(p.value for p in rest), 4), ""))
     rows.append(("score", "", f"{attribution.full:.4f}", ""))
-    return Table(title, rows)
+    used = [any(column) for column in zip(*rows, strict=True)]  # words have no ids, exact no errors
+    return Table(title, [tuple(itertools.compress(row, used)) for row in rows])

@@ -114,6 +114,8 @@ def explain(
     rows = np.array([trained.catalogue.rows[item] for item in chosen], np.int64)
     ranks = {item: place + 1 for place, item in enumerate(order)}
     read = history[: trained.config.history_items]
+    if len(read) < len(history):
+        say(f"  the {len(read)} most recent of {len(history)} items are read, no other counts")
     solved = _solve(
         history_game(trained, read, trained.vectors[rows]), len(read),
         config.exact_items, config.item_blocks, config.seed,

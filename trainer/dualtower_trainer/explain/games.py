@@ -77,7 +77,6 @@ def word_game(
         read: the item tower on text alone.
         score: item vectors float32 [n, dim] to float64 [n, targets].
     """
-    residual = vector - read([words.text])[0]
     length = np.linalg.norm(vector)
 
     def worth(coalitions: np.ndarray) -> np.ndarray:
@@ -85,7 +84,7 @@ def word_game(
         vectors = read([words.keeping(one) for one in kept])
         if with_id:
             has_id = coalitions[:, -1]
-            fused = vectors[has_id] + residual
+            fused = vectors[has_id] + vector - read([words.text])[0]
             fused *= length / np.maximum(np.linalg.norm(fused, axis=1, keepdims=True), 1e-12)
             vectors[has_id] = fused
         return score(vectors.astype(np.float32))
