@@ -72,6 +72,29 @@ def test_only_what_is_required(tmp_path: Path) -> None:
     assert not dataset.catalogue.blocked.any()
 
 
+def test_ratings_and_events(tmp_path: Path) -> None:
+    log = pa.table(
+        {
+            "user_id": ["u"] * 4,
+            "item_id": ["a", "gone", "a", "a"],
+            "timestamp": [1, 2, 3, 4],
+            "rating": [4.5, 1.0, None, 3.0],
+            "event": ["view", "buy", None, "buy"],
+        }
+    )
+    pq.write_table(ITEMS, tmp_path / "items.parquet")
+    pq.write_table(log, tmp_path / "interactions.parquet")
+    dataset = load_dataset(tmp_path)
+    np.testing.assert_array_equal(dataset.ratings, np.array([4.5, np.nan, 3.0], np.float32))
+    assert dataset.event_names == ("buy", "view")
+    assert dataset.events is not None
+    assert dataset.events.tolist() == [1, -1, 0]
+    nothing = pa.table({**LOG.to_pydict(), "rating": pa.nulls(1), "event": pa.nulls(1)})
+    pq.write_table(nothing, tmp_path / "interactions.parquet")
+    dataset = load_dataset(tmp_path)
+    assert dataset.ratings is dataset.events is None
+
+
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [

@@ -77,12 +77,25 @@ class Interactions:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data folder in memory; `unknown_items` interactions named an item it does not have."""
+    """A data folder in memory.
+
+    Attributes:
+        catalogue: the items.
+        interactions: the log, in the order of the folder.
+        path: the folder.
+        unknown_items: interactions that named an item the folder does not have.
+        ratings: float32 [interactions], NaN where there is none; None where no one has one.
+        events: int32 [interactions], places in `event_names`, -1 for none; None likewise.
+        event_names: what users did, such as "view" and "buy", sorted.
+    """
 
     catalogue: Catalogue
     interactions: Interactions
     path: Path
     unknown_items: int
+    ratings: npt.NDArray[np.float32] | None = None
+    events: npt.NDArray[np.int32] | None = None
+    event_names: tuple[str, ...] = ()
 
     @cached_property
     def has_time(self) -> bool:

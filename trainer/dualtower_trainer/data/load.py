@@ -64,7 +64,10 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
         weights=_weights(log, path / INTERACTIONS),
         user_ids=user_ids,
     )
-    return Dataset(catalogue, interactions, path.resolve(), unknown)
+    events, event_names = _events(log)
+    return Dataset(
+        catalogue, interactions, path.resolve(), unknown, _ratings(log), events, event_names
+    )
 
 
 def _read(path: Path, required: dict[str, pa.DataType]) -> pa.Table:
@@ -121,6 +124,23 @@ def _weights(log: pa.Table, path: Path) -> npt.NDArray[np.float32]:
     if not (np.isfinite(weights) & (weights > 0)).all():
         raise DataError(f"{path}: column 'weight' must be finite and above 0; {_IMPORT}")
     return weights
+
+
+def _ratings(log: pa.Table) -> npt.NDArray[np.float32] | None:
+    if "rating" not in log.column_names or log["rating"].null_count == log.num_rows:
+        return None
+    column = log["rating"].cast(pa.float32()).fill_null(float("nan"))
+    return np.asarray(column.to_numpy(), np.float32)
+
+
+def _events(log: pa.Table) -> tuple[npt.NDArray[np.int32] | None, tuple[str, ...]]:
+    """Codes of the events into their sorted names, -1 for none, and these names."""
+    if "event" not in log.column_names or log["event"].null_count == log.num_rows:
+        return None, ()
+    codes, names = _codes(log["event"].cast(pa.string()).fill_null(""))
+    if names[0] == "":
+        return codes - np.int32(1), tuple(names[1:])
+    return codes, tuple(names)
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], Strings]:

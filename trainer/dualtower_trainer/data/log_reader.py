@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from dualtower.errors import DataError
 from dualtower_trainer.data.columns import INTERACTION_ROLES, choose_columns
-from dualtower_trainer.data.item_reader import MAX_ID_CHARS
+from dualtower_trainer.data.log_row import Row, row_decoder
 from dualtower_trainer.data.quarantine import BadRows
 from dualtower_trainer.data.record import RowSource
-from dualtower_trainer.data.timestamps import timestamp_parser
 
 __all__ = ["UNKNOWN_ITEM", "LogFile", "read_log"]
 
@@ -78,7 +77,7 @@ def read_log(
             f"{source.path} has no column 'rating' that --min-rating could go by; name the right "
             "one with --map rating=COLUMN"
         )
-    decode = _decoder(
+    decode = row_decoder(
         {role: place for place, role in enumerate(columns)}, timestamp_format, min_rating
     )
     too_low = f"rating below {min_rating:g}" if min_rating is not None else ""
@@ -107,9 +106,6 @@ def read_log(
         kept.add(row, item)
     if not rows_read and not left_out:
         raise DataError(f"{source.path} has a header and no rows")
-    if not kept.users and left_out:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in left_out.most_common())
-        raise DataError(f"no row of {source.path} is an interaction ({reasons})")
     if not kept.users and strangers:
         raise DataError(
             f"no item of {source.path} is in the catalogue: the interactions have "
@@ -117,75 +113,11 @@ def read_log(
             f"{', '.join(map(repr, list(item_rows)[:3]))} …; "
             "check the columns with --map item_id=… and --item-map item_id=…"
         )
+    if not kept.users and left_out:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in left_out.most_common())
+        raise DataError(f"no row of {source.path} is an interaction ({reasons})")
     lost_users = {user_id.strip() for user_id in lost} - {*kept.user_codes, ""}
     return kept.log(columns, rows_read, len(lost_users))
-
-
-@dataclass
-class _Row:
-    problem: str = ""
-    user_id: str = ""
-    item_id: str = ""
-    seconds: int = 0
-    weight: float = 1.0
-    event: str = ""
-    rating: float = math.nan
-
-
-def _decoder(
-    places: Mapping[str, int], timestamp_format: str | None, min_rating: float | None
-) -> Callable[[list[str]], _Row]:
-    """A function from the fields of a row to its values, or to what is wrong with them."""
-    parse_time = timestamp_parser(timestamp_format)
-    time_at, event_at, weight_at, rating_at = map(
-        places.get, ("timestamp", "event", "weight", "rating")
-    )
-
-    def decode(fields: list[str]) -> _Row:
-        user_id, item_id = fields[0].strip(), fields[1].strip()
-        if not user_id:
-            return _Row("empty user id")
-        if not item_id:
-            return _Row("empty item id")
-        if len(user_id) > MAX_ID_CHARS or len(item_id) > MAX_ID_CHARS:
-            return _Row("id too long")
-        row = _Row("", user_id, item_id)
-        if time_at is not None:
-            try:
-                row.seconds = parse_time(fields[time_at].strip())
-            except (ValueError, OverflowError):
-                return _Row("bad timestamp")
-        if weight_at is not None:
-            row.weight = _weight(fields[weight_at])
-            if not row.weight:
-                return _Row("bad weight")
-        if event_at is not None:
-            row.event = fields[event_at].strip()
-        if rating_at is not None:
-            row.rating = _rating(fields[rating_at])
-            if min_rating is not None and math.isnan(row.rating):
-                return _Row("bad rating")
-        return row
-
-    return decode
-
-
-def _weight(text: str) -> float:
-    """A weight that float32 holds and that is above 0; 0 when the text is none."""
-    try:
-        weight = float(text)
-    except ValueError:
-        return 0.0
-    return weight if 1e-30 < weight < 1e30 else 0.0
-
-
-def _rating(text: str) -> float:
-    """A rating that float32 holds; NaN when the text is none."""
-    try:
-        rating = float(text)
-    except ValueError:
-        return math.nan
-    return rating if abs(rating) < 1e30 else math.nan
 
 
 @dataclass
@@ -201,7 +133,7 @@ class _Growing:
     user_codes: dict[str, int] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
 
-    def add(self, row: _Row, item: int) -> None:
+    def add(self, row: Row, item: int) -> None:
         self.users.append(self.user_codes.setdefault(row.user_id, len(self.user_codes)))
         self.items.append(item)
         self.times_s.append(row.seconds)

@@ -41,7 +41,8 @@ _NO_GENRES = ("unknown", "(no genres listed)")
 _YEAR = re.compile(r"\s*\((\d{4})[–-]?\)\s*$")
 # "Lost Children, The" at the end of a name, which may stand in parentheses as another title
 _ARTICLE = re.compile(
-    r"(?P<rest>[^()]+), (?P<article>The|A|An|Le|La|Les|L'|Un|Une|Il|Lo|I|Gli|El|Los|Las|Der|Die|Das)"
+    r"(?P<rest>[^()]+), "
+    r"(?P<article>The|A|An|Le|La|Les|L'|Un|Une|Il|Lo|I|Gli|El|Los|Las|Der|Die|Das)"
     r"(?=\s*(?:[()]|$))"
 )
 
