@@ -12,6 +12,7 @@ from dualtower.errors import UsageError
 from dualtower.progress import say
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.encoder_fetch import Fetched, fetch_report
+from dualtower_trainer.encoder_tune_cli import tune
 
 __all__ = ["encoder"]
 
@@ -20,7 +21,10 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def encoder() -> None:
-    """Obtain the BERT that reads item texts."""
+    """Obtain the BERT that reads item texts, and tune it."""
+
+
+encoder.add_command(tune)
 
 
 @encoder.command()

@@ -20,7 +20,8 @@ from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.finetune import FinetuneConfig
 from dualtower_trainer.finetune.batches import PairBatches
 from dualtower_trainer.finetune.objectives import contrastive
-from dualtower_trainer.finetune.run import begin, tune_and_save
+from dualtower_trainer.finetune.replicas import choose_strategy
+from dualtower_trainer.finetune.run import tune_and_save
 from dualtower_trainer.pairs import Pairs
 
 CONFIG = FinetuneConfig(
@@ -42,7 +43,7 @@ def main(encoder_folder: str, out: str, kill_at: int) -> None:
         return [batches.batch(seed=0, step=step)]
 
     tune_and_save(
-        encoder, CONFIG, Path(out), strategy=begin(CONFIG, Path(out)),
+        encoder, CONFIG, Path(out), strategy=choose_strategy(()),
         objective=contrastive(CONFIG.temperature), draw=draw, data_sha256="the same", facts={},
     )  # fmt: skip
 

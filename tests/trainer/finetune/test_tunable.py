@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 
 from dualtower_trainer.encoder import Encoder
-from dualtower_trainer.finetune.config import LORA_TARGETS
 from dualtower_trainer.finetune.objectives import contrastive
 from dualtower_trainer.finetune.plan import make_plan
 from dualtower_trainer.finetune.tunable import Tunable
 from dualtower_trainer.finetune.tuner import Tuner
+from dualtower_trainer.finetune_config import LORA_TARGETS
 
 STRATEGY = tf.distribute.get_strategy()
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from dualtower_trainer.finetune.config import FinetuneConfig
 from dualtower_trainer.finetune.tunable import Parameter
+from dualtower_trainer.finetune_config import FinetuneConfig
 
 __all__ = ["AdamW", "clip_factor", "global_norm"]
 

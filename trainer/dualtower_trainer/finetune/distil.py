@@ -18,9 +18,10 @@ import numpy.typing as npt
 from dualtower.errors import DataError
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.finetune.batches import Batch, pad_rows
-from dualtower_trainer.finetune.config import FinetuneConfig
 from dualtower_trainer.finetune.objectives import likeness
-from dualtower_trainer.finetune.run import begin, tune_and_save
+from dualtower_trainer.finetune.replicas import choose_strategy
+from dualtower_trainer.finetune.run import refuse_wrong_use, tune_and_save
+from dualtower_trainer.finetune_config import FinetuneConfig
 
 __all__ = ["distil_into", "fit_width"]
 
@@ -44,7 +45,8 @@ def distil_into(
     different = list(dict.fromkeys(texts))
     if len(different) < 2:
         raise DataError(f"distillation needs at least 2 different texts, got {len(different)}")
-    strategy = begin(config, out)
+    refuse_wrong_use(config, out)
+    strategy = choose_strategy(config.devices)  # before TensorFlow computes anything
     wanted = fit_width(teacher.encode(different), student.hidden)
     rows = student.tokenizer.rows(different)
     size = config.batch_pairs

@@ -7,7 +7,7 @@ the gradient of the input and one for that of the weight. No TensorFlow.
 from __future__ import annotations
 
 from dualtower_trainer.bert_config import BertConfig
-from dualtower_trainer.finetune.config import FinetuneConfig
+from dualtower_trainer.finetune_config import FinetuneConfig
 
 __all__ = ["forward_flops", "training_flops"]
 
@@ -20,15 +20,19 @@ def forward_flops(config: BertConfig, rows: int, tokens: int) -> int:
 def training_flops(bert: BertConfig, config: FinetuneConfig, rows: int, tokens: int) -> int:
     """Of forward and backward over [rows, tokens] in the mode of `config`, GradCache's pass too."""
     layer, layers = _layer_flops(bert, rows, tokens), bert.num_hidden_layers
+    attention, hidden = _attention_flops(bert, rows, tokens), bert.hidden_size
     forward = layers * layer * (2 if config.chunk_pairs else 1)
-    attention = _attention_flops(bert, rows, tokens)
-    tuned = min(config.top_layers, layers) if config.mode == "top" else layers
-    if config.mode in ("full", "top"):
-        return forward + 2 * tuned * layer
+    # nothing below the lowest tuned layer is tuned, so its first product passes nothing down
+    first = 2 * rows * tokens * 3 * hidden * hidden
+    if config.mode == "full":
+        return forward + 2 * layers * layer
+    if config.mode == "top":
+        return forward + 2 * min(config.top_layers, layers) * layer - first
     # the gradient of attention is one product for each factor, whatever is frozen
-    backward = tuned * (layer + attention)
-    updates = _lora_flops(bert, config, rows * tokens) if config.mode == "lora" else 0
-    return forward + backward + updates
+    backward = layers * (layer + attention)
+    if config.mode == "bitfit":
+        return forward + backward
+    return forward + backward - first + _lora_flops(bert, config, rows * tokens)
 
 
 def _layer_flops(config: BertConfig, rows: int, tokens: int) -> int:
@@ -42,10 +46,12 @@ def _attention_flops(config: BertConfig, rows: int, tokens: int) -> int:
 
 
 def _lora_flops(bert: BertConfig, config: FinetuneConfig, positions: int) -> int:
-    """Forward and both backward products of the low-rank pairs."""
-    sizes = {"inner", "outer"}
+    """Of the low-rank pairs, forward (twice with GradCache) and both backward products."""
+    hidden, inner = bert.hidden_size, bert.intermediate_size
     widths = sum(
-        bert.hidden_size + (bert.intermediate_size if target in sizes else bert.hidden_size)
+        hidden + (inner if target in ("inner", "outer") else hidden)
         for target in config.lora_targets
     )
-    return 3 * 2 * positions * config.lora_rank * widths * bert.num_hidden_layers
+    passes = 4 if config.chunk_pairs else 3
+    first = hidden * sum(target in ("query", "key", "value") for target in config.lora_targets)
+    return 2 * positions * config.lora_rank * (passes * bert.num_hidden_layers * widths - first)

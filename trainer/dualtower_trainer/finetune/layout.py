@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dualtower_trainer.bert_config import BertConfig
-from dualtower_trainer.finetune.config import FinetuneConfig
+from dualtower_trainer.finetune_config import FinetuneConfig
 
 __all__ = ["Site", "fuse", "is_trained", "layout", "split"]
 

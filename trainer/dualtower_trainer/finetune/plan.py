@@ -9,9 +9,9 @@ import numpy as np
 
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import expected_shapes
-from dualtower_trainer.finetune.config import FinetuneConfig
 from dualtower_trainer.finetune.flops import training_flops
 from dualtower_trainer.finetune.layout import is_trained, layout
+from dualtower_trainer.finetune_config import FinetuneConfig
 
 __all__ = ["Plan", "make_plan", "matmul_flops_per_s"]
 

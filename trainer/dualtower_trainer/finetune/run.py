@@ -24,14 +24,14 @@ from dualtower.files import atomic_file, disk_errors, exclusive_lock, remove_sta
 from dualtower.progress import bar, say
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.finetune.batches import Batch, PairBatches
-from dualtower_trainer.finetune.config import FinetuneConfig
 from dualtower_trainer.finetune.objectives import Objective, contrastive
 from dualtower_trainer.finetune.replicas import choose_strategy, is_chief
 from dualtower_trainer.finetune.schedule import check_losses
 from dualtower_trainer.finetune.tuner import Tuner
+from dualtower_trainer.finetune_config import FinetuneConfig
 from dualtower_trainer.pairs import Pairs
 
-__all__ = ["begin", "finetune", "tune_and_save"]
+__all__ = ["finetune", "refuse_wrong_use", "tune_and_save"]
 
 _STATE = "state.safetensors"
 _REPORT = "tuning.json"
@@ -60,7 +60,8 @@ def finetune(
         pairs = mine_positives(interactions, len(texts), MiningOptions())
         tuned = Encoder.load(finetune(encoder, texts, pairs, FinetuneConfig(mode="lora"), out))
     """
-    strategy = begin(config, out)
+    refuse_wrong_use(config, out)
+    strategy = choose_strategy(config.devices)  # before TensorFlow computes anything
     batches = PairBatches(
         texts, pairs, encoder.tokenizer, batch_pairs=config.batch_pairs,
         multiple=config.bucket_tokens,
@@ -135,8 +136,8 @@ def tune_and_save(
     return out
 
 
-def begin(config: FinetuneConfig, out: Path) -> tf.distribute.Strategy:
-    """Refuses what cannot be tuned, and chooses the devices before TensorFlow computes on any.
+def refuse_wrong_use(config: FinetuneConfig, out: Path) -> None:
+    """Raises what can be known before any work.
 
     Raises:
         UsageError: the mode is "frozen", or `out` exists.
@@ -148,7 +149,6 @@ def begin(config: FinetuneConfig, out: Path) -> tf.distribute.Strategy:
         )
     if Path(out).exists():
         raise UsageError(f"{out} exists already; remove it or choose another folder")
-    return choose_strategy(config.devices)
 
 
 def _steps(

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from dualtower_trainer.bert_config import BertConfig
-from dualtower_trainer.finetune.config import FinetuneConfig
 from dualtower_trainer.finetune.forward import Regular, bert_forward
 from dualtower_trainer.finetune.layout import fuse, is_trained, layout, split
+from dualtower_trainer.finetune_config import FinetuneConfig
 
 __all__ = ["Parameter", "Tunable", "merge_updates"]
 

@@ -16,13 +16,13 @@ import tensorflow as tf
 from dualtower.errors import UsageError
 from dualtower_trainer.finetune.adamw import AdamW, clip_factor, global_norm
 from dualtower_trainer.finetune.batches import Batch
-from dualtower_trainer.finetune.config import FinetuneConfig
 from dualtower_trainer.finetune.gradcache import cached_gradients, direct_gradients
 from dualtower_trainer.finetune.loss_scale import LossScale
 from dualtower_trainer.finetune.objectives import Objective
 from dualtower_trainer.finetune.replicas import gather_vectors, rows_of_replica
 from dualtower_trainer.finetune.schedule import learning_rate
 from dualtower_trainer.finetune.tunable import Tunable
+from dualtower_trainer.finetune_config import FinetuneConfig
 
 __all__ = ["StepResult", "Tuner"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LORA_TARGETS", "MODES", "PRECISIONS", "FinetuneConfig"]
+__all__ = ["LORA_TARGETS", "MODES", "PAIR_KINDS", "PRECISIONS", "FinetuneConfig"]
 
 MODES = ("frozen", "top", "full", "lora", "bitfit")
+PAIR_KINDS = ("items", "histories")
 PRECISIONS = ("float32", "bfloat16", "float16")
 # the matrices of one layer that may carry a low-rank update
 LORA_TARGETS = ("query", "key", "value", "output", "inner", "outer")
@@ -25,6 +26,10 @@ class FinetuneConfig:
         lora_alpha: an update is scaled by alpha / rank.
         lora_dropout: on what an update reads.
         lora_targets: which matrices of a layer get one, of LORA_TARGETS.
+        pairs: "items" (two that the same people took) or "histories" (the texts of a person's last
+            items, and the next one).
+        history_items: items of a history.
+        histories_per_user: at most so many histories of a person.
         seed: of batches, dropout and new weights.
         steps: optimiser steps.
         batch_pairs: pairs of one loss; the others' right sides are the negatives.
@@ -53,6 +58,9 @@ class FinetuneConfig:
     lora_alpha: float = 16.0
     lora_dropout: float = 0.0
     lora_targets: tuple[str, ...] = ("query", "key", "value", "output")
+    pairs: str = "items"
+    history_items: int = 4
+    histories_per_user: int = 8
     seed: int = 0
     steps: int = 300
     batch_pairs: int = 64
@@ -74,13 +82,15 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         _one_of("mode", self.mode, MODES)
+        _one_of("pairs", self.pairs, PAIR_KINDS)
         _one_of("precision", self.precision, PRECISIONS)
         if not self.lora_targets or len(set(self.lora_targets)) != len(self.lora_targets):
             raise ValueError(f"lora_targets must name different matrices, got {self.lora_targets}")
         for target in self.lora_targets:
             _one_of("lora_targets", target, LORA_TARGETS)
         for name in (
-            "top_layers", "lora_rank", "steps", "accumulate", "bucket_tokens", "checkpoint_every",
+            "top_layers", "lora_rank", "history_items", "histories_per_user", "steps", "accumulate",
+            "bucket_tokens", "checkpoint_every",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
