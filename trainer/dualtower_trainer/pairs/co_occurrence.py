@@ -124,7 +124,7 @@ def _pair_keys(
     n_items: int,
     window_s: int,
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """low · n_items + high of each pair of different items, once a person, in bounded pieces."""
+    """low · n_items + high of each pair of items, once a person, in bounded pieces."""
     if not len(users):
         return
     order = np.lexsort((items, seconds, users))
@@ -140,23 +140,25 @@ def _pair_keys(
         stop = int(np.searchsorted(total, total[start] + _PAIRS_AT_ONCE, side="right")) - 1
         stop = min(max(stop, start + 1), len(users))
         first = np.repeat(np.arange(start, stop), following[start:stop])
-        offset = np.arange(len(first)) - np.repeat(
-            total[start:stop] - total[start], following[start:stop]
-        )
-        second = first + 1 + offset
+        begun = np.repeat(total[start:stop] - total[start], following[start:stop])
+        second = first + 1 + np.arange(len(first)) - begun
         low, high = np.minimum(items[first], items[second]), np.maximum(items[first], items[second])
-        differ = low != high
-        keys = (low * n_items + high)[differ]
-        owners = users[first][differ]
-        if open_user >= 0:  # a person whose pairs began in the piece before
-            keys = np.concatenate([open_keys, keys])
-            owners = np.concatenate([np.full(len(open_keys), open_user), owners])
-        by_person = np.lexsort((keys, owners))
-        keys, owners = keys[by_person], owners[by_person]
-        distinct = np.ones(len(keys), bool)
-        distinct[1:] = (keys[1:] != keys[:-1]) | (owners[1:] != owners[:-1])
-        keys, owners = keys[distinct], owners[distinct]
+        # the pairs of a person whose events began in the piece before are counted with these
+        keys = np.concatenate([open_keys, low * n_items + high])
+        owners = np.concatenate([np.full(len(open_keys), open_user), users[first]])
+        owners, keys = _distinct(owners, keys)
         open_user = int(users[stop]) if stop < len(users) else -1
         open_keys = keys[owners == open_user]
         yield keys[owners != open_user]
         start = stop
+
+
+def _distinct(
+    owners: npt.NDArray[np.int64], keys: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Each (owner, key) once, sorted."""
+    order = np.lexsort((keys, owners))
+    owners, keys = owners[order], keys[order]
+    first = np.ones(len(keys), bool)
+    first[1:] = (keys[1:] != keys[:-1]) | (owners[1:] != owners[:-1])
+    return owners[first], keys[first]
