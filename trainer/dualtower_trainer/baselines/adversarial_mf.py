@@ -28,10 +28,10 @@ class AmfConfig:
     plain_epochs: passes without it, from which the adversarial ones go on."""
 
     dim: int = 64
-    epsilon: float = 0.5
+    epsilon: float = 0.2
     weight: float = 1.0
-    plain_epochs: int = 3
-    regularisation: float = 1e-3
+    plain_epochs: int = 10
+    regularisation: float = 3e-3
     learning_rate: float = 5e-3
     batch: int = 2048
 

@@ -34,7 +34,7 @@ def fit_als(
         alpha=alpha,
         iterations=iterations,
         random_state=seed,
-        num_threads=2,
+        num_threads=1,
     )
     model.fit(data.matrix, show_progress=False)
 

@@ -18,7 +18,7 @@ def fit_itemknn(data: TrainingSet, *, neighbours: int = 200, shrink: float = 10)
     """
     counts = np.asarray((data.matrix.T @ data.matrix).todense(), np.float32)
     popularity = np.sqrt(np.diag(counts))
-    similarity = counts / (np.outer(popularity, popularity) + shrink)
+    similarity = counts / np.maximum(np.outer(popularity, popularity) + shrink, 1e-9)
     np.fill_diagonal(similarity, 0.0)
     if neighbours < len(similarity):
         cut = -np.partition(-similarity, neighbours - 1, axis=1)[:, neighbours - 1 : neighbours]

@@ -29,10 +29,10 @@ _SCORED_PAIRS = 1 << 16  # pairs whose hidden layers stand in memory at once
 class NeuMfConfig:
     """dim: of each factor table; hidden: width of the two layers; negatives: to one positive."""
 
-    dim: int = 32
-    hidden: tuple[int, int] = (32, 16)
+    dim: int = 16
+    hidden: tuple[int, int] = (16, 8)
     negatives: int = 4
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     regularisation: float = 1e-5
     batch: int = 2048
 
@@ -92,12 +92,13 @@ class NeuMF:
         data, dim = self._data, self._config.dim
         values = {name: table.values.copy() for name, table in self._tables.items()}
         users_all = np.concatenate([values["p"], values["s"]], axis=1)
-        items_all = np.concatenate([values["q"], values["t"]], axis=1)
+        # a new user is the mean of the people who took the same: items live in another space here
+        takers = (data.matrix.T @ users_all) / np.maximum(data.popularity, 1)[:, None]
         of_items = values["t"] @ values["W1"][dim:] + values["c1"]
         chunk = max(1, _SCORED_PAIRS // data.n_items)
 
         def score(histories: Sequence[np.ndarray], users: np.ndarray) -> np.ndarray:
-            vectors = user_vectors(data, users_all, items_all, histories, users)
+            vectors = user_vectors(data, users_all, takers, histories, users)
             p, of_users = vectors[:, :dim], vectors[:, dim:] @ values["W1"][:dim]
             scores = (p * values["h"][:dim, 0]) @ values["q"].T
             for start in range(0, len(p), chunk):

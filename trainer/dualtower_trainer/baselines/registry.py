@@ -40,7 +40,7 @@ class Baseline:
     Attributes:
         title: what a reader calls it; an arrow stands between a name of the source article, under
             which no paper was found, and the published method that stands for it.
-        fit: chooses its settings and fits it; the option is λ of EASE, tried in turn.
+        fit: chooses its settings and fits it.
         warm_only: it gives an item nobody took no score that means anything.
         cheap: it is fitted in seconds, and part of every evaluation.
         dense: it needs a dense matrix of items × items, 4 bytes each.
@@ -108,10 +108,13 @@ def _ease_trend(tuning: Tuning) -> Fitted:
 
 
 def _best_ease(tuning: Tuning) -> float:
-    return best_setting(
-        (300.0, 1000.0, 3000.0),
-        lambda data, value: fit_ease(data, regularisation=value),
-        tuning,
+    return tuning.once(
+        "ease",
+        lambda: best_setting(
+            (300.0, 1000.0, 3000.0),
+            lambda data, value: fit_ease(data, regularisation=value),
+            tuning,
+        ),
     )
 
 
@@ -136,7 +139,7 @@ BASELINES: dict[str, Baseline] = {
     "encoder": Baseline("encoder, zero-shot", _plain(fit_encoder), warm_only=False, cheap=True),
     "itemknn": Baseline(
         "ItemKNN",
-        _tuned(fit_itemknn, neighbours=(200, 50, 800), shrink=(10.0, 50.0, 200.0)),
+        _tuned(fit_itemknn, neighbours=(50, 20, 200), shrink=(10.0, 0.0, 50.0)),
         cheap=True,
         dense=True,
     ),
@@ -147,7 +150,7 @@ BASELINES: dict[str, Baseline] = {
     ),
     "bpr": Baseline(
         "BPR",
-        _tuned(fit_bpr, iterations=(100, 50, 200), regularisation=(0.01, 0.05)),
+        _tuned(fit_bpr, iterations=(100, 200), regularisation=(0.01, 0.03)),
         package="implicit",
     ),
     "ease": Baseline("EASE", _ease, cheap=True, dense=True),
@@ -157,9 +160,9 @@ BASELINES: dict[str, Baseline] = {
         _tuned(fit_slim, l2=(50.0, 10.0, 200.0), l1=(1.0, 0.1, 5.0)),
         dense=True,
     ),
-    "neumf": Baseline("iDeepCF → NeuMF (He et al. 2017)", _trained(NeuMF, 10)),
-    "directau": Baseline("NCS → DirectAU (Wang et al. 2022)", _trained(DirectAU, 20)),
-    "amf": Baseline("AdMF → AMF (He et al. 2018)", _trained(AdversarialMF, 20)),
+    "neumf": Baseline("iDeepCF → NeuMF (He et al. 2017)", _trained(NeuMF, 8)),
+    "directau": Baseline("NCS → DirectAU (Wang et al. 2022)", _trained(DirectAU, 12)),
+    "amf": Baseline("AdMF → AMF (He et al. 2018)", _trained(AdversarialMF, 30)),
     "vbpr": Baseline("MFMF → VBPR (He & McAuley 2016)", _trained(Vbpr, 20), warm_only=False),
 }
 CHEAP = tuple(name for name, baseline in BASELINES.items() if baseline.cheap)

@@ -5,6 +5,7 @@ Shared by the baselines that are trained step by step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,7 @@ from dualtower_trainer.baselines.training_set import TrainingSet
 __all__ = ["RowAdam", "sampled_batches"]
 
 _TRIES = 5
+_LEAST_STEPS = 40
 
 
 def sampled_batches(
@@ -23,8 +25,10 @@ def sampled_batches(
     """Users [batch], items [batch] and items they did not take [batch, negatives], shuffled.
 
     Negatives are drawn evenly from the items of the log; one that the user took is drawn again, a
-    few times. A last batch that is smaller is yielded too.
+    few times. A pass has at least _LEAST_STEPS batches, so that a small log teaches something too:
+    `batch` is the most. A last batch that is smaller is yielded too.
     """
+    batch = min(batch, max(1, math.ceil(len(data.log) / _LEAST_STEPS)))
     order = random.permutation(len(data.log))
     users, items = data.log.users[order], data.log.items[order]
     pool = np.flatnonzero(data.popularity)

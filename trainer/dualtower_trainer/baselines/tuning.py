@@ -7,8 +7,8 @@ that lies before what is to be predicted. No baseline is handicapped by the data
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -40,6 +40,14 @@ class Tuning:
     validation: Heldout
     blocked: np.ndarray
     seed: int = 0
+    _chosen: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, name: str, choose: Callable[[], T]) -> T:
+        """A choice that several baselines share, made when the first of them asks."""
+        if name not in self._chosen:
+            self._chosen[name] = choose()
+        chosen: T = self._chosen[name]
+        return chosen
 
     @property
     def possible(self) -> bool:

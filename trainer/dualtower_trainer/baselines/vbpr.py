@@ -31,7 +31,7 @@ class VbprConfig:
 
     dim: int = 64
     content_dim: int = 32
-    regularisation: float = 1e-3
+    regularisation: float = 1e-2
     learning_rate: float = 5e-3
     batch: int = 2048
 
