@@ -62,3 +62,11 @@ def test_the_standard_error_is_the_deviation_over_the_root_of_the_users() -> Non
     assert found.value == pytest.approx(0.5)
     assert found.se == pytest.approx(np.std([0.0, 0.5, 1.0], ddof=1) / math.sqrt(3))
     assert found.users == 3
+
+
+def test_an_unfilled_place_is_no_hit() -> None:
+    ranked = np.array([[3, -1, -1], [-1, -1, -1]])
+    targets = [np.array([3, 5]), np.array([0])]
+    assert recall_at(3, ranked, targets).tolist() == [0.5, 0.0]
+    assert ndcg_at(3, ranked, targets)[1] == 0.0
+    assert recall_at(3, np.empty((0, 3), int), []).tolist() == []

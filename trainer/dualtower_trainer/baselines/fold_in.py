@@ -45,8 +45,9 @@ def user_vectors(
 ) -> np.ndarray:
     """Each user's own factors, or where the training has none the mean of the history's, float32.
 
-    `item_factors` are what an item of the history adds to such a user. The mean is brought to the usual length of user factors, so that biases keep their weight. A
-    user without training and history has zeros.
+    `item_factors` are what an item of the history adds to such a user. The mean is brought to the
+    usual length of user factors, so that biases keep their weight. A user without training and
+    history has zeros.
     """
     seen = np.diff(data.matrix.indptr) > 0
     known = (users >= 0) & seen[users]
