@@ -49,11 +49,11 @@ def test_words_are_counted_without_punctuation() -> None:
     assert not bm25_weights(counts, k1=1.2, b=0.75).toarray()[1:].any()
 
 
-def test_encoder_scores_are_cosines_of_centred_vectors(tiny: TrainingSet) -> None:
+def test_encoder_scores_are_powers_of_cosines_of_centred_vectors(tiny: TrainingSet) -> None:
     vectors = tiny.content().astype(np.float64)
     vectors = vectors - vectors.mean(axis=0)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    profile = vectors[[0, 2]].sum(axis=0)
-    scores = fit_encoder(tiny)([np.array([0, 2]), np.array([], int)], USERS[:2])
-    np.testing.assert_allclose(scores[0], vectors @ profile / np.linalg.norm(profile), atol=1e-6)
+    expected = sum(np.maximum(vectors @ vectors[item], 0) ** 3 for item in (0, 2))
+    scores = fit_encoder(tiny, power=3)([np.array([0, 2]), np.array([], int)], USERS[:2])
+    np.testing.assert_allclose(scores[0], expected, atol=1e-6)
     assert not scores[1].any(), "nobody is guessed at without a history"

@@ -136,7 +136,13 @@ BASELINES: dict[str, Baseline] = {
         warm_only=False,
         cheap=True,
     ),
-    "encoder": Baseline("encoder, zero-shot", _plain(fit_encoder), warm_only=False, cheap=True),
+    "encoder": Baseline(
+        "encoder, zero-shot",
+        _tuned(fit_encoder, power=(2.0, 1.0, 4.0, 8.0)),
+        warm_only=False,
+        cheap=True,
+        dense=True,
+    ),
     "itemknn": Baseline(
         "ItemKNN",
         _tuned(fit_itemknn, neighbours=(50, 20, 200), shrink=(10.0, 0.0, 50.0)),
