@@ -158,10 +158,13 @@ def test_what_is_no_workbook(write_workbook: Write, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError, match="is no workbook"):
         import_files(path, None, tmp_path / "out", OPTIONS)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("xl/worksheets/sheet1.xml", "<worksheet><sheetData><row>")
-    with pytest.raises(DataError, match="is no workbook"):
-        import_files(path, None, tmp_path / "out", OPTIONS)
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    for rows in ("<row>", '<row r="one"/>', '<row><c r="ZZZZZZZ1"/></row>'):
+        sheet = f"<worksheet {main}><sheetData>{rows}</sheetData></worksheet>"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("xl/worksheets/sheet1.xml", sheet)
+        with pytest.raises(DataError, match="is no workbook"):
+            import_files(path, None, tmp_path / "out", OPTIONS)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("word/document.xml", "<document/>")
     with pytest.raises(DataError, match=r"no xl/worksheets/sheet1\.xml"):

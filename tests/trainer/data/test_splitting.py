@@ -214,7 +214,7 @@ def test_random_shares_and_that_a_pair_keeps_its_segment() -> None:
     config = SplitConfig(validation_share=0.2, test_share=0.1)
     parts = split(_dataset(rows), config)
     assert parts.kind == "random"
-    assert parts.report["first"] is None
+    assert "first" not in parts.report
     assert abs(len(parts.full) / len(rows) - 0.9) < 0.01
     assert abs(len(parts.train) / len(rows) - 0.9 * 0.8) < 0.015
     half = split(_dataset(rows[::2]), config)
@@ -230,7 +230,7 @@ def test_the_default_has_no_test_and_validates_on_the_last_part() -> None:
     assert parts.kind == "time"
     assert parts.report["validation"]["rows"] == 150
     assert parts.report["test"]["rows"] == len(parts.test) == 0
-    assert parts.report["test_start"] is None
+    assert "test_start" not in parts.report
     assert parts.judged is parts.validation
     assert not parts.cold.any()
     assert _merged(parts.full) == _oracle_train(rows, all_warm=True)

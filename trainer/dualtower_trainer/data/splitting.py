@@ -202,7 +202,7 @@ def cold_fraction(item_id: str, salt: str) -> float:
 
 
 def _when(dataset: Dataset, segments: Segments) -> dict[str, Any]:
-    """The kind, and the moments in ISO form; None where there is no such moment."""
+    """The kind, and the moments in ISO form, as far as there are such moments."""
     times_s = dataset.interactions.timestamps
     moments = {
         "first": int(times_s.min()) if dataset.has_time else None,
@@ -210,7 +210,5 @@ def _when(dataset: Dataset, segments: Segments) -> dict[str, Any]:
         "test_start": segments.test_start_s,
         "last": int(times_s.max()) if dataset.has_time else None,
     }
-    return {
-        "kind": segments.kind,
-        **{name: None if s is None else iso_utc(s) for name, s in moments.items()},
-    }
+    found = {name: iso_utc(seconds) for name, seconds in moments.items() if seconds is not None}
+    return {"kind": segments.kind, **found}

@@ -24,7 +24,12 @@ __all__ = ["excel_seconds", "uses_1904", "workbook_rows"]
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _SHEET = re.compile(r"xl/worksheets/sheet(\d+)\.xml")
 _CELL = re.compile(r"([A-Z]+)\d+")
+_MAX_COLUMNS = 16_384  # XFD, the last that a sheet has
 _DAY_S = 86_400
+# RuntimeError: an encrypted part, or one of an unknown compression
+_DAMAGE = (
+    zipfile.BadZipFile, ElementTree.ParseError, zlib.error, EOFError, RuntimeError, ValueError,
+)  # fmt: skip
 _EPOCH_DAYS = {False: 25_569, True: 24_107}  # 1970-01-01 counted from 1899-12-30, from 1904-01-01
 
 
@@ -76,7 +81,7 @@ def _workbook(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, ElementTree.ParseError, zlib.error, EOFError) as error:
+    except _DAMAGE as error:
         raise DataError(
             f"{path} is no workbook (.xlsx), or is damaged: {first_line(error)}"
         ) from error
@@ -128,6 +133,8 @@ def _column(reference: str, following: int) -> int:
     place = 0
     for letter in matched[1]:
         place = place * 26 + ord(letter) - ord("A") + 1
+    if place > _MAX_COLUMNS:
+        raise ValueError(f"no sheet has a column {matched[1]}")
     return place - 1
 
 
