@@ -26,13 +26,11 @@ from dualtower_trainer.data import Split, data_hashes, load_dataset, split
 from dualtower_trainer.evaluate import Outcome, rank_method, summarise
 from dualtower_trainer.evaluate_config import EvaluateConfig
 from dualtower_trainer.evaluate_seeds import over_seeds
+from dualtower_trainer.evaluation_tables import FAIR, OURS
 from dualtower_trainer.later_log import read_candidates, read_later_log
 from dualtower_trainer.trial import Trial
 
 __all__ = ["EvaluateConfig", "Future", "evaluate_run", "evaluate_runs"]
-
-_OURS = "dualtower"
-_FAIR = "dualtower_fair"
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def evaluate_runs(
     found: dict[str, Any] = {"runs": results}
     if len(runs) > 1:
         found["seeds"] = over_seeds(
-            field.trial, outcomes, results, ours=_OURS, draws=config.bootstrap_draws,
+            field.trial, outcomes, results, ours=OURS, draws=config.bootstrap_draws,
             seed=config.seed,
         )  # fmt: skip
     return found
@@ -156,23 +154,23 @@ class _Field:
 
     def outcomes_with(self, trained: Trained) -> dict[str, Outcome]:
         """The outcomes of one run's towers and of all baselines, in the order of the table."""
-        ours = {_OURS: self._rank(_OURS, _tower_scorer(trained))}
+        ours = {OURS: self._rank(OURS, _tower_scorer(trained))}
         if self._config.exposure_weight > 0:
-            ours[_FAIR] = self._rank(
-                _FAIR, _tower_scorer(trained), exposure_weight=self._config.exposure_weight
+            ours[FAIR] = self._rank(
+                FAIR, _tower_scorer(trained), exposure_weight=self._config.exposure_weight
             )
         return {**ours, **self._baselines}
 
     def summary(self, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
         """The part of evaluation.json that holds numbers."""
         titles = {name: baseline.title for name, baseline in BASELINES.items()}
-        titles[_FAIR] = f"dualtower, exposure weight {self._config.exposure_weight:g}"
+        titles[FAIR] = f"dualtower, exposure weight {self._config.exposure_weight:g}"
         return summarise(
             self.trial,
             outcomes,
             titles=titles,
             warm_only=[name for name, baseline in BASELINES.items() if baseline.warm_only],
-            reference=_OURS,
+            reference=OURS,
             draws=self._config.bootstrap_draws,
             seed=self._config.seed,
         )

@@ -8,7 +8,10 @@ from typing import Any
 from dualtower.tables import Table
 from dualtower_trainer.history_lengths import BUCKETS
 
-__all__ = ["evaluation_tables"]
+__all__ = ["FAIR", "OURS", "evaluation_tables"]
+
+OURS = "dualtower"
+FAIR = "dualtower_fair"  # the same, reordered for exposure
 
 _QUALITY = (
     ("Recall@10", "recall_at_10"),
@@ -35,6 +38,7 @@ def evaluation_tables(result: Mapping[str, Any]) -> list[Table]:
     tables = [_quality(scope, title, result[scope]) for scope, title in shown.items()]
     if "warm" in shown:
         tables += [_by_history(result["warm"]), _lists(result["warm"])]
+    tables += _exposure(shown, result)
     notes = result.get("notes") or {}
     if notes:
         tables.append(Table("Chosen and left out", [[name, text] for name, text in notes.items()]))
@@ -86,6 +90,29 @@ def _lists(part: Mapping[str, Any]) -> Table:
             cells.append(_estimate(row.get("calibration_kl")))
         rows.append(cells)
     return Table("Warm lists of 20: whom they show", rows, header)
+
+
+def _exposure(shown: Mapping[str, str], result: Mapping[str, Any]) -> list[Table]:
+    """What even exposure costs the towers and what it buys, where it was asked for."""
+    rows = []
+    for scope, title in shown.items():
+        of = {row["method"]: row for row in result[scope]["methods"]}
+        if OURS not in of or FAIR not in of:
+            continue
+        plain, fair = of[OURS], of[FAIR]
+        cost = fair["reference_minus_this_recall_at_20"]
+        value, interval, _ = _gain(cost)
+        gini, covered = (
+            f"{_plain(plain[key])} → {_plain(fair[key])}"
+            for key in ("gini_at_20", "coverage_at_20")
+        )
+        rows.append([title.partition(":")[0], value, interval, gini, covered])
+    header = ["", "lost Recall@20", "95 %", "Gini", "coverage"]
+    return (
+        [Table("Exposure-aware lists: what they cost and what they buy", rows, header)]
+        if rows
+        else []
+    )
 
 
 def _title(row: Mapping[str, Any]) -> str:

@@ -124,6 +124,25 @@ def test_a_later_log_is_predicted_instead(trained_run: Path, later: Path, tmp_pa
     assert not few["reused"]
 
 
+def test_its_own_test_segment_as_a_later_log_gives_the_same_numbers(
+    trained_run: Path, shop: Path, tmp_path: Path, result: dict
+) -> None:
+    parts = split(load_dataset(shop), load_trained(trained_run).split, refit=True)
+    held, ids = parts.test, parts.catalogue.item_ids
+    rows = ["user_id,item_id"]
+    for user_id, *targets in zip(held.user_ids, held.warm_targets, held.cold_targets, strict=True):
+        rows += [f"{user_id},{ids[row]}" for row in np.concatenate(targets)]
+    path = tmp_path / "test.csv"
+    path.write_text("\n".join(rows))
+    found = evaluate_run(trained_run, QUICK, future=Future(path))
+    for scope in ("warm", "cold", "cold_in_full"):
+        assert found[scope]["users"] == result[scope]["users"]
+        for ours, theirs in zip(found[scope]["methods"], result[scope]["methods"], strict=True):
+            assert ours["method"] == theirs["method"]
+            assert ours["recall_at_20"] == pytest.approx(theirs["recall_at_20"])
+            assert ours["ndcg_at_20"] == pytest.approx(theirs["ndcg_at_20"])
+
+
 def test_a_run_without_a_test_says_what_to_give(
     trained_run: Path, tmp_path: Path, later: Path
 ) -> None:
@@ -163,7 +182,13 @@ def test_the_command_prints_tables_and_json(trained_run: Path) -> None:
         evaluate, ["--run", str(trained_run), *few, "--set", "evaluate.exposure_weight=0.01"]
     )
     assert told.exit_code == 0, told.output
-    for words in ("Warm: the next known items", "exposure weight 0.01", "95 %", "Gini"):
+    for words in (
+        "Warm: the next known items",
+        "exposure weight 0.01",
+        "95 %",
+        "Gini",
+        "lost Recall@20",
+    ):
         assert words in told.output
     as_json = CliRunner().invoke(evaluate, [str(trained_run), *few, "--json"])
     assert json.loads(as_json.stdout)["warm"]["methods"][0]["method"] == "dualtower"
