@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 from dualtower.bundle import sha256_of
-from dualtower.errors import DataError, UsageError
+from dualtower.config import load_section
+from dualtower.errors import DataError, DualtowerError, UsageError
 from dualtower.files import write_text
 from dualtower.progress import bar, say, step
 from dualtower_trainer.baselines import BASELINES, Scorer, TrainingSet, Tuning
 from dualtower_trainer.checkpoint import Trained, load_trained
 from dualtower_trainer.data import Split, data_hashes, load_dataset, split
+from dualtower_trainer.encoder import EncoderConfig
+from dualtower_trainer.encoder_source import resolve_encoder
 from dualtower_trainer.evaluate import Outcome, rank_method, summarise
 from dualtower_trainer.evaluate_config import EvaluateConfig
 from dualtower_trainer.evaluate_seeds import over_seeds
@@ -195,7 +198,7 @@ class _Field:
     def _fitted_outcomes(self) -> dict[str, Outcome]:
         """Each baseline fitted, ranked and forgotten, so that one of them is in memory."""
         texts = list(self.parts.catalogue.texts)
-        content = functools.cache(lambda: self._trained.encoder().encode(texts))
+        content = functools.cache(self._content)
         tuning = Tuning(
             train=TrainingSet(self._inner.train, texts, content),
             full=TrainingSet(self.parts.full, texts, content),
@@ -220,11 +223,22 @@ class _Field:
                 with step(f"fit {name}"):
                     fitted = baseline.fit(tuning)
                 if fitted.note:
-                    self.notes[name] = fitted.note
+                    self.notes[name] = "; ".join(filter(None, [fitted.note, self.notes.get(name)]))
                 outcomes[name] = self._rank(name, fitted.scorer, warm_only=baseline.warm_only)
             if name in self.notes:
                 say(f"  {name}: {self.notes[name]}")
         return outcomes
+
+    def _content(self) -> np.ndarray:
+        """Vectors of the texts by the encoder as it was before this training, [items, hidden]."""
+        texts = list(self.parts.catalogue.texts)
+        try:
+            config = load_section("encoder", EncoderConfig, path=self._trained.path / "config.toml")
+            encoder = resolve_encoder(config, texts, self._trained.path)
+        except DualtowerError as error:
+            self.notes["encoder"] = f"the run's own encoder, since the one before is gone: {error}"
+            encoder = self._trained.encoder()
+        return encoder.encode(texts)
 
     def _rank(
         self, name: str, scorer: Scorer, *, warm_only: bool = False, exposure_weight: float = 0.0

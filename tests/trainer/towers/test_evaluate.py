@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,22 @@ def test_too_many_items_leave_the_dense_baselines_out_and_say_so(trained_run: Pa
     )
     assert "left out" in small["notes"]["ease"]
     assert [row["method"] for row in small["warm"]["methods"]] == ["dualtower", "popularity"]
+
+
+def test_without_the_encoder_of_before_the_runs_own_stands_in_and_it_is_said(
+    trained_run: Path, tmp_path: Path
+) -> None:
+    config = EvaluateConfig(baselines=("encoder",), bootstrap_draws=50)
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    before = evaluate_run(run, config)
+    assert "own encoder" not in before["notes"]["encoder"]
+    text = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(re.sub(r'(?m)^name = ".*"$', 'name = "gone"', text))
+    (run / "evaluation.json").unlink()
+    after = evaluate_run(run, config)
+    assert "the run's own encoder" in after["notes"]["encoder"]
+    assert after["warm"]["methods"] == before["warm"]["methods"], "it was not tuned in this run"
 
 
 def test_an_unknown_baseline_is_named() -> None:

@@ -27,16 +27,18 @@ def fit_als(
     user factors are solved anew from the history, which for a known user equals a last half step.
     """
     from implicit.cpu.als import AlternatingLeastSquares
+    from threadpoolctl import threadpool_limits
 
-    model = AlternatingLeastSquares(
-        factors=factors,
-        regularization=regularisation,
-        alpha=alpha,
-        iterations=iterations,
-        random_state=seed,
-        num_threads=1,
-    )
-    model.fit(data.matrix, show_progress=False)
+    with threadpool_limits(1, "blas"):  # BLAS threads on top of the library's own crawl
+        model = AlternatingLeastSquares(
+            factors=factors,
+            regularization=regularisation,
+            alpha=alpha,
+            iterations=iterations,
+            random_state=seed,
+            num_threads=1,
+        )
+        model.fit(data.matrix, show_progress=False)
 
     def score(histories: Sequence[np.ndarray], users: np.ndarray) -> np.ndarray:
         found = history_matrix(histories, data.n_items)
