@@ -36,7 +36,7 @@ from dualtower_trainer.metrics import (
 )
 from dualtower_trainer.trial import Scope, Trial
 
-__all__ = ["COMPARED", "LIST_ITEMS", "Outcome", "is_clearly_better", "rank_method", "summarise"]
+__all__ = ["COMPARED", "LIST_ITEMS", "Outcome", "rank_method", "summarise", "without_nan"]
 
 COMPARED = ("recall_at_20", "ndcg_at_20")  # differences to the reference are taken in these
 LIST_ITEMS = 20
@@ -163,12 +163,6 @@ def summarise(
             chance = _random_recall(LIST_ITEMS, scope, trial.heldout.histories)
             result[scope.name]["random"] = {"recall_at_20": chance.as_dict()}
     return without_nan(result)
-
-
-def is_clearly_better(row: dict[str, Any]) -> bool:
-    """Whether the reference beats the method of `row` by more than two standard errors, paired."""
-    difference = row["reference_minus_this_recall_at_20"]
-    return bool(difference["value"] > 2 * difference["se"])
 
 
 def without_nan(value: Any) -> Any:

@@ -140,6 +140,7 @@ class _Field:
         self.parts: Split = split(dataset, trained.split, refit=True)
         self.notes: dict[str, str] = {}
         self.extra: dict[str, Any] = {}
+        self._encoder_name = "encoder"
         self.trial = self._trial(trained, future)
         self._baselines = self._fitted_outcomes()
 
@@ -167,6 +168,7 @@ class _Field:
     def summary(self, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
         """The part of evaluation.json that holds numbers."""
         titles = {name: baseline.title for name, baseline in BASELINES.items()}
+        titles["encoder"] = f"{self._encoder_name}, zero-shot"
         titles[FAIR] = f"dualtower, exposure weight {self._config.exposure_weight:g}"
         return summarise(
             self.trial,
@@ -235,6 +237,7 @@ class _Field:
         try:
             config = load_section("encoder", EncoderConfig, path=self._trained.path / "config.toml")
             encoder = resolve_encoder(config, texts, self._trained.path)
+            self._encoder_name = "MiniLM" if config.name == "minilm" else Path(config.name).name
         except DualtowerError as error:
             self.notes["encoder"] = f"the run's own encoder, since the one before is gone: {error}"
             encoder = self._trained.encoder()
