@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dualtower_trainer.baselines.adversarial_mf import AdversarialMF
@@ -63,15 +63,18 @@ def _plain(fit: Callable[[TrainingSet], Scorer]) -> Callable[[Tuning], Fitted]:
     return lambda tuning: Fitted(fit(tuning.full))
 
 
-def _tuned(fit: Callable[..., Scorer], **grids: tuple[float, ...]) -> Callable[[Tuning], Fitted]:
-    """Fits with the best setting of each knob in turn, the others at their first value or best."""
+def _tuned(
+    fit: Callable[..., Scorer], grids: Mapping[str, Sequence[float]], *, seeded: bool = False
+) -> Callable[[Tuning], Fitted]:
+    """Fits with the best value of each knob in turn, the others at their first or best one."""
 
     def run(tuning: Tuning) -> Fitted:
+        fixed = {"seed": tuning.seed} if seeded else {}
         chosen = {name: values[0] for name, values in grids.items()}
         for name, values in grids.items():
             settings = [{**chosen, name: value} for value in values]
-            chosen = best_setting(settings, lambda data, knobs: fit(data, **knobs), tuning)
-        return Fitted(fit(tuning.full, **chosen), _said(chosen))
+            chosen = best_setting(settings, lambda data, knobs: fit(data, **knobs, **fixed), tuning)
+        return Fitted(fit(tuning.full, **chosen, **fixed), _said(chosen))
 
     return run
 
@@ -126,44 +129,50 @@ BASELINES: dict[str, Baseline] = {
     "popularity": Baseline("popularity", _plain(fit_popularity), cheap=True),
     "recent_popularity": Baseline(
         "recent popularity",
-        _tuned(fit_recent_popularity, half_life_days=(30.0, 3.0, 7.0, 14.0, 60.0, 120.0)),
+        _tuned(fit_recent_popularity, {"half_life_days": (30.0, 3.0, 7.0, 14.0, 60.0, 120.0)}),
         cheap=True,
     ),
     "tfidf": Baseline("TF-IDF", _plain(fit_tfidf), warm_only=False, cheap=True),
     "bm25": Baseline(
         "BM25",
-        _tuned(fit_bm25, k3=(8.0, 1.0, 64.0, 1000.0), b=(0.75, 0.25), k1=(1.2, 0.6, 2.4)),
+        _tuned(
+            fit_bm25, {"k3": (8.0, 1.0, 64.0, 1000.0), "b": (0.75, 0.25), "k1": (1.2, 0.6, 2.4)}
+        ),
         warm_only=False,
         cheap=True,
     ),
     "encoder": Baseline(
         "encoder, zero-shot",
-        _tuned(fit_encoder, power=(2.0, 1.0, 4.0, 8.0)),
+        _tuned(fit_encoder, {"power": (2.0, 1.0, 4.0, 8.0)}),
         warm_only=False,
         cheap=True,
         dense=True,
     ),
     "itemknn": Baseline(
         "ItemKNN",
-        _tuned(fit_itemknn, neighbours=(50, 20, 200), shrink=(10.0, 0.0, 50.0)),
+        _tuned(fit_itemknn, {"neighbours": (50, 20, 200), "shrink": (10.0, 0.0, 50.0)}),
         cheap=True,
         dense=True,
     ),
     "als": Baseline(
         "ALS",
-        _tuned(fit_als, alpha=(10.0, 1.0, 3.0), regularisation=(0.1, 1.0, 10.0), factors=(64, 128)),
+        _tuned(
+            fit_als,
+            {"alpha": (10.0, 1.0, 3.0), "regularisation": (0.1, 1.0, 10.0), "factors": (64, 128)},
+            seeded=True,
+        ),
         package="implicit",
     ),
     "bpr": Baseline(
         "BPR",
-        _tuned(fit_bpr, iterations=(100, 200), regularisation=(0.01, 0.03)),
+        _tuned(fit_bpr, {"iterations": (100, 200), "regularisation": (0.01, 0.03)}, seeded=True),
         package="implicit",
     ),
     "ease": Baseline("EASE", _ease, cheap=True, dense=True),
     "ease_trend": Baseline("EASE × trend", _ease_trend, cheap=True, dense=True),
     "slim": Baseline(
         "SimReco → SLIM (Ning & Karypis 2011)",
-        _tuned(fit_slim, l2=(50.0, 10.0, 200.0), l1=(1.0, 0.1, 5.0)),
+        _tuned(fit_slim, {"l2": (50.0, 10.0, 200.0), "l1": (1.0, 0.1, 5.0)}),
         dense=True,
     ),
     "neumf": Baseline("iDeepCF → NeuMF (He et al. 2017)", _trained(NeuMF, 8)),
