@@ -122,6 +122,70 @@ _measuring(
 )
 
 
+@bench.command(epilog="Example: dualtower bench train --reference-python torch-env/bin/python")
+@click.option(
+    "--reference-python",
+    envvar="DUALTOWER_REFERENCE_PYTHON",
+    metavar="PYTHON",
+    help="A Python that has sentence-transformers, for the comparison; it is no dependency.",
+)
+@click.option("--batch", type=click.IntRange(2), default=32, show_default=True, help="Pairs.")
+@click.option(
+    "--cached-batch",
+    type=click.IntRange(0),
+    default=256,
+    show_default=True,
+    help="Pairs of a second batch, by GradCache in chunks of --batch; 0 leaves it out.",
+)
+@click.option("--tokens", type=click.IntRange(3, 512), default=32, show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="Of every engine; default: usable cores.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Turns.")
+@click.option("--steps", type=click.IntRange(1), default=2, show_default=True, help="In a turn.")
+@click.option("--xla/--no-xla", default=True, show_default=True, help="Also compiled by XLA.")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
+def train(
+    reference_python: str | None,
+    batch: int,
+    cached_batch: int,
+    tokens: int,
+    threads: int | None,
+    rounds: int,
+    steps: int,
+    xla: bool,
+    as_json: bool,
+) -> None:
+    """Training steps a second, beside sentence-transformers where it is installed.
+
+    A step is the whole of it: both sides through a BERT of MiniLM's size, loss, gradients and
+    AdamW on all weights, no dropout. Engines take turns in processes of their own.
+    """
+    import os
+
+    from dualtower.errors import UsageError
+    from dualtower.tables import show
+    from dualtower_benchmarks.train_speed import TrainCase, TrainSpeed, measure_training
+    from dualtower_benchmarks.train_table import train_tables
+
+    cases = [TrainCase(batch), *([TrainCase(cached_batch, batch)] if cached_batch else [])]
+    try:
+        speed = TrainSpeed(
+            cases=tuple(cases),
+            tokens=tokens,
+            threads=threads or len(os.sched_getaffinity(0)),
+            rounds=rounds,
+            steps=steps,
+            xla=xla,
+            reference_python=reference_python,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    document = measure_training(speed)
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        show(train_tables(document))
+
+
 @click.command(epilog="Example: dualtower report --run run --bundle bundle --bench bench.json")
 @click.option("--run", type=click.Path(path_type=Path, file_okay=False), help="Of `train`.")
 @click.option("--bundle", type=click.Path(path_type=Path, file_okay=False), help="Of `export`.")
