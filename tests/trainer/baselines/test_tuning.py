@@ -11,6 +11,8 @@ from dualtower_trainer.baselines import BASELINES, CHEAP, Tuning, best_setting
 from dualtower_trainer.baselines.sampled_pairs import RowAdam, sampled_batches
 from dualtower_trainer.data import Heldout
 
+NOBODY = Heldout(np.empty(0, np.int32), np.empty(0, object), [], [], [])
+
 
 def test_recall_is_that_of_a_loop(planted: Tuning) -> None:
     scores = np.random.default_rng(1).random((240, 60)).astype(np.float32)
@@ -39,8 +41,7 @@ def test_the_best_setting_wins_and_the_first_of_equals(planted: Tuning) -> None:
 
 
 def test_without_validation_users_the_first_setting_is_taken(planted: Tuning) -> None:
-    nobody = Heldout(np.empty(0, np.int32), np.empty(0, object), [], [], [])
-    blind = dataclasses.replace(planted, validation=nobody)
+    blind = dataclasses.replace(planted, validation=NOBODY)
     assert not blind.possible
     fitted = BASELINES["ease"].fit(blind)
     assert "regularisation" in fitted.note
@@ -85,3 +86,20 @@ def test_row_adam_equals_adam_on_the_rows_it_touches() -> None:
             values[row] -= 0.1 * m / (np.sqrt(v) + 1e-8 / np.sqrt(1 - 0.999**step))
         table.step(rows, gradients)
     np.testing.assert_allclose(table.values, values, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+def test_everybody_is_answered(planted: Tuning, name: str) -> None:
+    """Someone without training and history gets a list in which items differ, never NaN."""
+    baseline = BASELINES[name]
+    if not baseline.installed:
+        pytest.skip(f"{baseline.package} is not installed")
+    quick = dataclasses.replace(planted, validation=NOBODY)
+    scorer = baseline.fit(quick).scorer
+    scores = scorer([np.array([], np.int32), planted.validation.histories[0]], np.array([-1, 0]))
+    assert np.isfinite(scores).all()
+    assert len(np.unique(scores[0])) > 5
+    if name != "vbpr":  # it has biases, which are a popularity of their own
+        order = np.argsort(-scores[0, :50], kind="stable")[:10]
+        popularity = planted.full.popularity[order]
+        assert popularity.min() >= np.sort(planted.full.popularity)[-25]

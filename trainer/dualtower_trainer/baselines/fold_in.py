@@ -8,7 +8,23 @@ import numpy as np
 
 from dualtower_trainer.baselines.training_set import Scorer, TrainingSet, history_matrix
 
-__all__ = ["factor_scorer", "user_vectors"]
+__all__ = ["answering_all", "factor_scorer", "user_vectors"]
+
+
+def answering_all(scorer: Scorer, data: TrainingSet) -> Scorer:
+    """The scorer, and popularity for whom it has nothing to say: all of their scores are equal.
+
+    So it answers people without a history, whom a sum over the history leaves at 0.
+    """
+
+    def score(histories: Sequence[np.ndarray], users: np.ndarray) -> np.ndarray:
+        scores = scorer(histories, users)
+        silent = scores.max(axis=1) == scores.min(axis=1)
+        if silent.any():
+            scores[silent] = data.popularity
+        return scores
+
+    return score
 
 
 def factor_scorer(
@@ -20,7 +36,7 @@ def factor_scorer(
     """Dot products of factors, plus the bias of the item.
 
     Args:
-        data: says which users were seen; its popularity ranks for whoever has nothing at all.
+        data: says which users were seen.
         user_factors: float32 [user codes, dim].
         item_factors: float32 [items, dim].
         item_bias: float32 [items].
@@ -28,10 +44,7 @@ def factor_scorer(
 
     def score(histories: Sequence[np.ndarray], users: np.ndarray) -> np.ndarray:
         vectors = user_vectors(data, user_factors, item_factors, histories, users)
-        scores = np.asarray(vectors @ item_factors.T + item_bias, np.float32)
-        nobody = ~vectors.any(axis=1)
-        scores[nobody] = data.popularity
-        return scores
+        return np.asarray(vectors @ item_factors.T + item_bias, np.float32)
 
     return score
 

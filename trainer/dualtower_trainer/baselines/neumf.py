@@ -105,7 +105,7 @@ class NeuMF:
                 first = np.maximum(of_users[start : start + chunk, None] + of_items, 0)
                 second = np.maximum(first @ values["W2"] + values["c2"], 0)
                 scores[start : start + chunk] += second @ values["h"][dim:, 0]
-            scores[~vectors.any(axis=1)] = data.popularity
+            scores[~vectors.any(axis=1)] = 0.0  # the network was never shown nobody
             return np.asarray(scores, np.float32)
 
         return score

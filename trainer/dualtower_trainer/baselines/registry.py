@@ -12,6 +12,7 @@ from dualtower_trainer.baselines.directau import DirectAU
 from dualtower_trainer.baselines.ease import fit_ease
 from dualtower_trainer.baselines.epochs import Model, best_epochs, train_epochs
 from dualtower_trainer.baselines.factorisation import fit_als, fit_bpr
+from dualtower_trainer.baselines.fold_in import answering_all
 from dualtower_trainer.baselines.itemknn import fit_itemknn
 from dualtower_trainer.baselines.neumf import NeuMF
 from dualtower_trainer.baselines.popularity import fit_popularity, fit_recent_popularity
@@ -60,7 +61,7 @@ class Baseline:
 
 
 def _plain(fit: Callable[[TrainingSet], Scorer]) -> Callable[[Tuning], Fitted]:
-    return lambda tuning: Fitted(fit(tuning.full))
+    return lambda tuning: Fitted(answering_all(fit(tuning.full), tuning.full))
 
 
 def _tuned(
@@ -74,7 +75,8 @@ def _tuned(
         for name, values in grids.items():
             settings = [{**chosen, name: value} for value in values]
             chosen = best_setting(settings, lambda data, knobs: fit(data, **knobs, **fixed), tuning)
-        return Fitted(fit(tuning.full, **chosen, **fixed), _said(chosen))
+        scorer = answering_all(fit(tuning.full, **chosen, **fixed), tuning.full)
+        return Fitted(scorer, _said(chosen))
 
     return run
 
@@ -82,16 +84,16 @@ def _tuned(
 def _trained(make: Callable[[TrainingSet, int], Model], most: int) -> Callable[[Tuning], Fitted]:
     def run(tuning: Tuning) -> Fitted:
         epochs = best_epochs(make, tuning, most=most)
-        return Fitted(train_epochs(make(tuning.full, tuning.seed), epochs), f"{epochs} epochs")
+        scorer = train_epochs(make(tuning.full, tuning.seed), epochs)
+        return Fitted(answering_all(scorer, tuning.full), f"{epochs} epochs")
 
     return run
 
 
 def _ease(tuning: Tuning) -> Fitted:
     regularisation = _best_ease(tuning)
-    return Fitted(
-        fit_ease(tuning.full, regularisation=regularisation), f"regularisation {regularisation:g}"
-    )
+    scorer = fit_ease(tuning.full, regularisation=regularisation)
+    return Fitted(answering_all(scorer, tuning.full), f"regularisation {regularisation:g}")
 
 
 def _ease_trend(tuning: Tuning) -> Fitted:
@@ -102,7 +104,8 @@ def _ease_trend(tuning: Tuning) -> Fitted:
     trend = best_setting(
         trends, lambda data, setting: with_trend(base, setting.factors(data)), tuning
     )
-    scorer = fit_ease(tuning.full, regularisation=regularisation)
+    # the trend comes last, so that people without a history get what is popular and rising
+    scorer = answering_all(fit_ease(tuning.full, regularisation=regularisation), tuning.full)
     return Fitted(
         with_trend(scorer, trend.factors(tuning.full)),
         f"regularisation {regularisation:g}, last {trend.window_days:g} days to the power "
