@@ -12,6 +12,7 @@ import pytest
 PACKAGES = (
     "dualtower",
     "dualtower_trainer.data",
+    "dualtower_trainer.finetune",
     "dualtower_trainer.losses",
     "dualtower_trainer.pairs",
     "dualtower_export",
