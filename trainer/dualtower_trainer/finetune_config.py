@@ -67,7 +67,7 @@ class FinetuneConfig:
     chunk_pairs: int = 0
     accumulate: int = 1
     temperature: float = 0.05
-    learning_rate: float = 2e-5
+    learning_rate: float = 1e-4
     warmup_share: float = 0.1
     layer_decay: float = 0.9
     weight_decay: float = 0.01
@@ -76,7 +76,7 @@ class FinetuneConfig:
     dropout: float = 0.1
     precision: str = "float32"
     jit_compile: bool = False
-    bucket_tokens: int = 8
+    bucket_tokens: int = 4
     checkpoint_every: int = 50
     devices: tuple[str, ...] = ()
 

@@ -6,6 +6,7 @@ hosts that TF_CONFIG names). Writes the losses and every tuned tensor to the .np
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -34,12 +35,16 @@ def main(how: str, chunk_pairs: int, out: str) -> None:
     from dualtower_trainer.finetune import FinetuneConfig
     from dualtower_trainer.finetune.batches import Batch
     from dualtower_trainer.finetune.objectives import contrastive
-    from dualtower_trainer.finetune.replicas import choose_strategy
+    from dualtower_trainer.finetune.replicas import all_agree, choose_strategy
     from dualtower_trainer.finetune.tuner import Tuner
     from dualtower_trainer.tokenizer import Tokenizer
 
     strategy = choose_strategy(("CPU:0", "CPU:1") if how == "two" else ())
     assert strategy.num_replicas_in_sync == (1 if how == "one" else 2)
+    assert all_agree(strategy, 5)
+    if how == "worker":
+        index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+        assert not all_agree(strategy, index)
     bert = BertConfig(
         vocab_size=20, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=24, max_position_embeddings=12,

@@ -40,7 +40,7 @@ def main(encoder_folder: str, out: str, kill_at: int) -> None:
     def draw(step: int) -> list:
         if kill_at and step == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        return [batches.batch(seed=0, step=step)]
+        return batches.batches(seed=0, step=step)
 
     tune_and_save(
         encoder, CONFIG, Path(out), strategy=choose_strategy(()),

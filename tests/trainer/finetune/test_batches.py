@@ -32,7 +32,7 @@ def test_pairs_of_like_length_share_a_batch(encoder, long_and_short) -> None:
     assert len(batches.widths) == 2
     seen = set()
     for step in range(30):
-        batch = batches.batch(seed=0, step=step)
+        (batch,) = batches.batches(seed=0, step=step)
         (ids, mask), (right, right_mask) = batch.sides
         assert ids.shape == right.shape == mask.shape == (8, ids.shape[1])
         assert ids.shape[1] in widths
@@ -59,20 +59,29 @@ def test_a_step_is_a_function_of_seed_and_number(encoder, texts, pairs) -> None:
         return PairBatches(texts, pairs, encoder.tokenizer, batch_pairs=4, multiple=8)
 
     one, other = make(), make()
-    one.batch(seed=0, step=0)
+    one.batches(seed=0, step=0)
     for step in (3, 1):
-        for mine, theirs in zip(
-            one.batch(seed=5, step=step).sides, other.batch(seed=5, step=step).sides, strict=True
-        ):
-            np.testing.assert_array_equal(mine[0], theirs[0])
-    different = one.batch(seed=6, step=3).sides[0][0]
-    assert not np.array_equal(different, one.batch(seed=5, step=3).sides[0][0])
+        mine, theirs = (each.batches(seed=5, step=step)[0] for each in (one, other))
+        np.testing.assert_array_equal(mine.sides[0][0], theirs.sides[0][0])
+        np.testing.assert_array_equal(mine.sides[1][0], theirs.sides[1][0])
+    (another,) = one.batches(seed=6, step=3)
+    assert not np.array_equal(another.sides[0][0], one.batches(seed=5, step=3)[0].sides[0][0])
+
+
+def test_accumulated_batches_differ_and_are_of_one_shape(encoder, long_and_short) -> None:
+    texts, pairs = long_and_short
+    batches = PairBatches(texts, pairs, encoder.tokenizer, batch_pairs=8, multiple=4)
+    for step in range(10):
+        group = batches.batches(seed=0, step=step, count=3)
+        ids = [batch.sides[0][0] for batch in group]
+        assert len({one.shape for one in ids}) == 1
+        assert len({one.tobytes() for one in ids}) == 3
 
 
 def test_rows_that_fill_up_count_for_nothing(encoder, texts, pairs) -> None:
     """36 texts give at most 18 pairs without a text twice; the batch has 24 rows."""
     batches = PairBatches(texts, pairs, encoder.tokenizer, batch_pairs=24, multiple=8)
-    batch = batches.batch(seed=0, step=0)
+    (batch,) = batches.batches(seed=0, step=0)
     accidental, weight = batch.constants
     real = int(weight.sum())
     assert 2 <= real <= 18
@@ -85,9 +94,8 @@ def test_rows_that_fill_up_count_for_nothing(encoder, texts, pairs) -> None:
 
 def test_a_mined_pair_is_nobodys_negative(encoder, texts, pairs) -> None:
     """All texts of one kind are pairs, so only other kinds are negatives."""
-    batch = PairBatches(texts, pairs, encoder.tokenizer, batch_pairs=8, multiple=8).batch(
-        seed=0, step=0
-    )
+    batches = PairBatches(texts, pairs, encoder.tokenizer, batch_pairs=8, multiple=8)
+    (batch,) = batches.batches(seed=0, step=0)
     kinds = [
         np.isin(side[0], encoder.tokenizer.rows([word])[0][1]).any(axis=1)
         for word in ("tea", "wine", "bread")

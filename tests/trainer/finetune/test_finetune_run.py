@@ -79,15 +79,15 @@ def test_a_state_of_other_settings_is_refused(
     out = tmp_path / "tuned"
     from dualtower_trainer.finetune import batches
 
-    whole = batches.PairBatches.batch
+    whole = batches.PairBatches.batches
 
-    def stops(self, *, seed: int, step: int):
+    def stops(self, *, seed: int, step: int, count: int):
         if step == 3:
             raise KeyboardInterrupt
-        return whole(self, seed=seed, step=step)
+        return whole(self, seed=seed, step=step, count=count)
 
     with monkeypatch.context() as patch:
-        patch.setattr(batches.PairBatches, "batch", stops)
+        patch.setattr(batches.PairBatches, "batches", stops)
         with pytest.raises(KeyboardInterrupt):
             finetune(encoder, texts, pairs, settings, out)
     other = dataclasses.replace(settings, learning_rate=1e-3, temperature=0.1)

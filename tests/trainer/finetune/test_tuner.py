@@ -11,7 +11,7 @@ import tensorflow as tf
 from dualtower.errors import UsageError
 from dualtower_trainer.finetune.batches import Batch
 from dualtower_trainer.finetune.objectives import contrastive
-from dualtower_trainer.finetune.tuner import Tuner
+from dualtower_trainer.finetune.tuner import Tuner, refuse_uneven
 
 STRATEGY = tf.distribute.get_strategy()
 
@@ -117,12 +117,11 @@ def test_clipping_shortens_what_is_applied(encoder, settings, make_batch) -> Non
     assert moments[1] == pytest.approx(0.1 * 1e-3, rel=1e-4)
 
 
-def test_a_batch_that_cannot_be_cut_is_refused(encoder, settings) -> None:
-    two = tf.distribute.MirroredStrategy(["CPU:0"])
-    assert two.num_replicas_in_sync == 1
-    from dualtower_trainer.finetune.tuner import _check
-
-    with pytest.raises(UsageError, match="cannot be cut into 3 equal parts"):
-        _check(settings, 3)
+def test_what_replicas_cannot_share_is_refused(settings) -> None:
+    refuse_uneven(settings, 2)
+    with pytest.raises(UsageError, match=r"cannot be cut into 3 equal parts; choose a multiple"):
+        refuse_uneven(settings, 3)
+    with pytest.raises(UsageError, match=r"into 2 equal parts of chunks of 8; .* multiple of 16"):
+        refuse_uneven(dataclasses.replace(settings, chunk_pairs=8), 2)
     with pytest.raises(UsageError, match="jit_compile works on one device, there are 2"):
-        _check(dataclasses.replace(settings, jit_compile=True), 2)
+        refuse_uneven(dataclasses.replace(settings, jit_compile=True), 2)

@@ -72,7 +72,7 @@ class PairBatches:
 
     Example:
         batches = PairBatches(texts, pairs, encoder.tokenizer, batch_pairs=64, multiple=8)
-        batch = batches.batch(seed=0, step=3)
+        (batch,) = batches.batches(seed=0, step=3)
     """
 
     def __init__(
@@ -114,11 +114,17 @@ class PairBatches:
             plain += int(part.max(axis=1).sum()) * part.shape[1]
         return TokenCount(int(self._lengths.sum()), bucketed, plain)
 
-    def batch(self, *, seed: int, step: int) -> Batch:
-        """The batch of one step; its constants are `accidental` and `weight`, as `contrastive`."""
+    def batches(self, *, seed: int, step: int, count: int = 1) -> list[Batch]:
+        """The `count` batches of one step, all of one bucket, so that a step has few shapes.
+
+        Their constants are `accidental` and `weight`, as `objectives.contrastive` takes them.
+        """
         random = np.random.default_rng((seed, step, 1))  # DiverseBatches draws from (seed, step)
         bucket = self._buckets[random.choice(len(self._buckets), p=self._chances)]
-        drawn = bucket.pairs.batch(seed=seed, step=step)
+        return [self._one(bucket, seed, step * count + place) for place in range(count)]
+
+    def _one(self, bucket: _Bucket, seed: int, number: int) -> Batch:
+        drawn = bucket.pairs.batch(seed=seed, step=number)
         real = len(drawn.anchor)
         places = np.concatenate([np.arange(real), np.zeros(self._batch - real, np.int64)])
         anchor, positive = drawn.anchor[places], drawn.positive[places]

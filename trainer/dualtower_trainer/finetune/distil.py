@@ -49,20 +49,25 @@ def distil_into(
     strategy = choose_strategy(config.devices)  # before TensorFlow computes anything
     wanted = fit_width(teacher.encode(different), student.hidden)
     rows = student.tokenizer.rows(different)
-    size = config.batch_pairs
 
     def draw(step: int) -> list[Batch]:
-        first = step * config.accumulate
-        return [one(first + place) for place in range(config.accumulate)]
-
-    def one(number: int) -> Batch:
-        random = np.random.default_rng((config.seed, number))
-        places = random.choice(len(different), size, replace=len(different) < size)
-        chosen = [rows[place] for place in places]
-        longest = max(map(len, chosen))
-        width = -(-longest // config.bucket_tokens) * config.bucket_tokens
+        random = np.random.default_rng((config.seed, step))
+        shape = (config.accumulate, config.batch_pairs)
+        if len(different) < config.batch_pairs:
+            places = random.integers(len(different), size=shape)
+        else:
+            order = [random.permutation(len(different))[: shape[1]] for _ in range(shape[0])]
+            places = np.stack(order)
+        longest = max(len(rows[place]) for place in places.flat)
+        width = -(-longest // config.bucket_tokens) * config.bucket_tokens  # few shapes
         width = min(width, student.tokenizer.max_tokens)
-        return Batch((pad_rows(chosen, width, student.tokenizer.pad_id),), (wanted[places],))
+        return [
+            Batch(
+                (pad_rows([rows[place] for place in part], width, student.tokenizer.pad_id),),
+                (wanted[part],),
+            )
+            for part in places
+        ]
 
     identity = hashlib.sha256(json.dumps([different, teacher.sha256]).encode()).hexdigest()
     return tune_and_save(

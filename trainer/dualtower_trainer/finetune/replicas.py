@@ -17,7 +17,7 @@ import tensorflow as tf
 from dualtower.errors import UsageError
 from dualtower.progress import say
 
-__all__ = ["choose_strategy", "gather_vectors", "is_chief", "rows_of_replica"]
+__all__ = ["all_agree", "choose_strategy", "gather_vectors", "is_chief", "rows_of_replica"]
 
 
 def choose_strategy(devices: Sequence[str]) -> tf.distribute.Strategy:
@@ -55,6 +55,22 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         or resolver.task_type in (None, "chief")
         or (resolver.task_type == "worker" and resolver.task_id == 0)
     )
+
+
+def all_agree(strategy: tf.distribute.Strategy, number: int) -> bool:
+    """Whether every replica, on whatever host, was given the same whole number."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return True
+
+    def moments() -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        own = tf.constant([number, number * number], tf.int64)
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+
+    total = tf.function(lambda: strategy.run(moments))()
+    first, second = strategy.experimental_local_results(total)[0].numpy().tolist()
+    return first * first == second * replicas  # the variance is zero
 
 
 def rows_of_replica(strategy: tf.distribute.Strategy, array: np.ndarray) -> tf.Tensor:

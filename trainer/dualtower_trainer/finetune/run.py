@@ -25,7 +25,7 @@ from dualtower.progress import bar, say
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.finetune.batches import Batch, PairBatches
 from dualtower_trainer.finetune.objectives import Objective, contrastive
-from dualtower_trainer.finetune.replicas import choose_strategy, is_chief
+from dualtower_trainer.finetune.replicas import all_agree, choose_strategy, is_chief
 from dualtower_trainer.finetune.schedule import check_losses
 from dualtower_trainer.finetune.tuner import Tuner
 from dualtower_trainer.finetune_config import FinetuneConfig
@@ -71,11 +71,7 @@ def finetune(
     say(f"  {len(pairs):,} pairs; widths {widths}: {tokens.saved:.0%} of the tokens saved")
 
     def draw(step: int) -> list[Batch]:
-        first = step * config.accumulate
-        return [
-            batches.batch(seed=config.seed, step=first + place)
-            for place in range(config.accumulate)
-        ]
+        return batches.batches(seed=config.seed, step=step, count=config.accumulate)
 
     identity = _digest(texts, pairs.anchor, pairs.positive, pairs.weight)
     return tune_and_save(
@@ -110,15 +106,17 @@ def tune_and_save(
     """
     out = Path(out)
     work = out.with_name(f"{out.name}.tuning")
+    identity = {**dataclasses.asdict(config), "encoder": encoder.sha256, "data": data_sha256}
+    tuner = Tuner(encoder, config, objective, strategy)
     if not is_chief(strategy):
-        tuner = Tuner(encoder, config, objective, strategy)
-        _steps(tuner, config, draw, [], lambda losses: None)
+        losses = _restore(tuner, work / _STATE, identity)
+        _refuse_other_steps(strategy, len(losses), work)
+        _steps(tuner, config, draw, losses, lambda losses: None)
         return out
     with exclusive_lock(work / "lock"):
         remove_stale(work)
-        identity = {**dataclasses.asdict(config), "encoder": encoder.sha256, "data": data_sha256}
-        tuner = Tuner(encoder, config, objective, strategy)
         losses = _restore(tuner, work / _STATE, identity)
+        _refuse_other_steps(strategy, len(losses), work)
 
         def keep(done: Sequence[float]) -> None:
             _save(tuner, work / _STATE, identity, done)
@@ -174,6 +172,15 @@ def _steps(
             moving.advance(note=f"loss {result.loss:.4f} · {rate:.0f} rows/s · {left_s:.0f} s left")
             if (step + 1) % config.checkpoint_every == 0 and step + 1 < config.steps:
                 keep(losses)
+
+
+def _refuse_other_steps(strategy: tf.distribute.Strategy, done: int, work: Path) -> None:
+    """Hosts that go on from different steps would wait for each other without end."""
+    if not all_agree(strategy, done):
+        raise UsageError(
+            f"the hosts see different states in {work} (this one is after step {done}); put the "
+            "new folder where all of them can read, or remove that folder to start again"
+        )
 
 
 def _save(tuner: Tuner, path: Path, identity: dict[str, object], losses: Sequence[float]) -> None:

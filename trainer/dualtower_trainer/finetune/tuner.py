@@ -24,7 +24,7 @@ from dualtower_trainer.finetune.schedule import learning_rate
 from dualtower_trainer.finetune.tunable import Tunable
 from dualtower_trainer.finetune_config import FinetuneConfig
 
-__all__ = ["StepResult", "Tuner"]
+__all__ = ["StepResult", "Tuner", "refuse_uneven"]
 
 
 class StepResult(NamedTuple):
@@ -56,7 +56,7 @@ class Tuner:
         objective: Objective,
         strategy: tf.distribute.Strategy,
     ) -> None:
-        _check(config, strategy.num_replicas_in_sync)
+        refuse_uneven(config, strategy.num_replicas_in_sync)
         self._config, self._objective, self._strategy = config, objective, strategy
         with strategy.scope():
             self.tunable = Tunable(encoder.config, encoder.tensors, config)
@@ -161,7 +161,8 @@ class Tuner:
         )  # fmt: skip
 
 
-def _check(config: FinetuneConfig, replicas: int) -> None:
+def refuse_uneven(config: FinetuneConfig, replicas: int) -> None:
+    """Raises UsageError for a batch that cannot be cut evenly, or for XLA on several replicas."""
     if config.batch_pairs % (replicas * max(1, config.chunk_pairs)):
         chunks = f" of chunks of {config.chunk_pairs}" if config.chunk_pairs else ""
         raise UsageError(
