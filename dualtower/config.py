@@ -22,6 +22,7 @@ from dualtower.errors import ConfigError, UsageError
 __all__ = ["SECTIONS", "load_section", "read_toml", "to_toml"]
 
 SECTIONS = (
+    "closed_form",
     "data", "split", "filter", "encoder", "finetune", "model", "train", "loss", "evaluate",
     "explain", "export", "serve", "bench",
 )  # fmt: skip

@@ -19,11 +19,12 @@ __all__ = [
     "PlainLayerNorm",
     "PositionEmbedding",
     "TokenEmbedding",
+    "embedding_lookup",
 ]
 
 
 @tf.function(experimental_implements="embedding_matmul")
-def _embedding_lookup(table: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+def embedding_lookup(table: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
     """Rows [n, hidden] of `table` for int32 `ids` [n].
 
     The TFLite converter turns a function of this name and these two arguments into
@@ -46,7 +47,7 @@ class TokenEmbedding(tf_keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
-        rows = _embedding_lookup(tf.convert_to_tensor(self.table), tf.reshape(ids, [-1]))
+        rows = embedding_lookup(tf.convert_to_tensor(self.table), tf.reshape(ids, [-1]))
         return tf.reshape(rows, [*_shape(ids), self.hidden])
 
     def get_config(self) -> dict[str, Any]:

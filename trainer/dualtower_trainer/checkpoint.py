@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,25 @@ from dualtower.files import atomic_folder
 from dualtower_trainer.data import Catalogue, SplitConfig
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.towers import (
+    ItemShape,
     TowerConfig,
     build_item_head,
     build_user_tower,
     read_weights,
+    shape_of,
     write_weights,
 )
 
-__all__ = ["Trained", "hash_tensors", "load_trained", "save_trained"]
+__all__ = [
+    "Trained",
+    "embed_histories",
+    "embed_texts",
+    "hash_tensors",
+    "load_trained",
+    "save_trained",
+]
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +60,9 @@ class Trained:
         config: shape of the towers.
         max_tokens: tokens of a text that the encoder reads.
         encoder_folder: a Hugging Face BERT folder.
-        item_head: `pooled` [batch, hidden] and `id_vector` [batch, dim] to `embedding`.
-        user_tower: `items` [batch, history_items, dim] and `mask` to `embedding`.
+        item_head: `pooled` [batch, hidden], `ids` and `mask` [batch, tokens] and `id_vector`
+            [batch, dim - 1] to `embedding`.
+        user_tower: `items` [batch, history, dim] and `mask` to `embedding`.
         catalogue: the items; row i belongs to `vectors[i]`.
         warm: bool [items], seen in training, so the vector holds an id residual.
         vectors: float32 [items, dim], of length 1.
@@ -94,8 +105,16 @@ class Trained:
         return self.catalogue.blocked
 
     def encoder(self) -> Encoder:
-        """The encoder of this run."""
+        """The encoder of this run; loaded once."""
+        return self._encoder
+
+    @cached_property
+    def _encoder(self) -> Encoder:
         return Encoder.load(self.encoder_folder, self.max_tokens)
+
+    def embed_texts(self, texts: Sequence[str | bytes], *, batch_size: int = 256) -> np.ndarray:
+        """Item embeddings float32 [texts, dim], as of items that training never saw."""
+        return embed_texts(self._encoder, self.item_head, texts, batch_size)
 
     def embed_histories(self, histories: list[np.ndarray], *, batch_size: int = 256) -> np.ndarray:
         """User embeddings float32 [histories, dim] of catalogue rows, most recent first."""
@@ -107,20 +126,38 @@ def embed_histories(
     vectors: np.ndarray,
     histories: list[np.ndarray],
     config: TowerConfig,
-    batch_size: int = 256,
+    batch_size: int = 128,
 ) -> np.ndarray:
     """Runs the user tower over histories of catalogue rows; float32 [histories, dim]."""
-    parts = [np.empty((0, config.dim), np.float32)]
-    for start in range(0, len(histories), batch_size):
-        part = histories[start : start + batch_size]
-        rows = np.zeros((len(part), config.history_items), np.int64)
+    out = np.zeros((len(histories), config.dim), np.float32)
+    read = [history[: config.history_items] for history in histories]
+    order = np.argsort([len(history) for history in read], kind="stable")
+    for start in range(0, len(order), batch_size):
+        places = order[start : start + batch_size]  # of similar length, so that little is padding
+        longest = max(1, len(read[places[-1]]))
+        rows = np.zeros((len(places), longest), np.int64)
         mask = np.zeros(rows.shape, np.float32)
-        for place, history in enumerate(part):
-            recent = history[: config.history_items]
-            rows[place, : len(recent)] = recent
-            mask[place, : len(recent)] = 1
+        for row, place in enumerate(places):
+            rows[row, : len(read[place])] = read[place]
+            mask[row, : len(read[place])] = 1
         items = vectors[rows] * mask[..., None]
-        parts.append(user_tower({"items": items, "mask": mask}, training=False).numpy())
+        out[places] = user_tower({"items": items, "mask": mask}, training=False).numpy()
+    return out
+
+
+def embed_texts(
+    encoder: Encoder, item_head: keras.Model, texts: Sequence[str | bytes], batch_size: int = 256
+) -> np.ndarray:
+    """Runs encoder and item head over texts without id residuals; float32 [texts, dim]."""
+    parts = [np.empty((0, item_head.output_shape[-1]), np.float32)]
+    residual = item_head.input["id_vector"].shape[-1]
+    for start in range(0, len(texts), batch_size):
+        part = list(texts[start : start + batch_size])
+        ids, mask = encoder.tokenizer(part)
+        pooled = encoder.encode(part)
+        unseen = np.zeros((len(part), residual), np.float32)
+        inputs = {"pooled": pooled, "ids": ids, "mask": mask, "id_vector": unseen}
+        parts.append(item_head(inputs, training=False).numpy())
     return np.concatenate(parts)
 
 
@@ -157,6 +194,7 @@ def save_trained(
         "schema": _SCHEMA,
         "model": asdict(config),
         "encoder": {"hidden": encoder.hidden, "sha256": encoder.sha256},
+        "wide": asdict(shape_of(item_head)),
         "max_tokens": encoder.max_tokens,
         "towers_sha256": hash_tensors(tensors),
         "text_template": text_template,
@@ -209,7 +247,7 @@ def load_trained(run: Path) -> Trained:
     if hash_tensors(tensors) != facts["towers_sha256"]:
         raise DataError(f"{folder / 'towers.safetensors'} was changed after training; {repair}")
     config = TowerConfig(**facts["model"])
-    item_head = build_item_head(config, facts["encoder"]["hidden"])
+    item_head = build_item_head(config, ItemShape(**facts["wide"]))
     user_tower = build_user_tower(config)
     write_weights(item_head, _part(tensors, "item_head/"))
     write_weights(user_tower, _part(tensors, "user_tower/"))

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,8 +15,17 @@ from dualtower.errors import UsageError
 from dualtower.progress import say, step
 from dualtower.tables import Table, show
 
+if TYPE_CHECKING:
+    from dualtower_trainer.run_config import RunConfig
+
 __all__ = ["evaluate", "load_run_config", "train"]
 
+_SHOWN = (
+    ("Recall@20", "validation_recall_at_20"),
+    ("NDCG@20", "validation_ndcg_at_20"),
+    ("Recall@20 of unseen items", "validation_cold_recall_at_20"),
+    ("NDCG@20 of unseen items", "validation_cold_ndcg_at_20"),
+)
 _PATH = click.Path(path_type=Path)
 _CONFIG = click.option("--config", type=_PATH, metavar="FILE", help="TOML configuration.")
 _SET = click.option(
@@ -69,14 +78,17 @@ def train(
         return
     if result["reused"]:
         say(f"  {out} was trained with these data and settings already; reused")
-    best = max(result["history"], key=lambda look: look["validation_recall_at_20"])
     rows = [
+        ("kept", result["kept"]),
         ("stopped", result["stopped"]),
         ("best step", str(result["best_step"])),
-        ("validation Recall@20", f"{best['validation_recall_at_20']:.4f}"),
-        ("validation NDCG@20", f"{best['validation_ndcg_at_20']:.4f}"),
-        ("temperature", f"{best['temperature']:.4f}"),
-        ("training time", f"{result['wall_s']:.1f} s"),
+    ]
+    for title, name in _SHOWN:
+        before, after = result["start"][name], result["chosen"][name]
+        if after is not None:
+            rows.append((f"validation {title}", f"{after:.4f} (closed form {before:.4f})"))
+    rows += [
+        ("training time", f"{result['elapsed_s']:.1f} s"),
     ]
     show([Table(str(out), rows)])
 
@@ -158,17 +170,13 @@ def evaluate(
         show(evaluation_tables({**found["seeds"], "notes": found["runs"][0]["notes"]}))
 
 
-def load_run_config(path: Path | None, overrides: Sequence[str]) -> Any:
-    """The sections that a training reads, as a RunConfig."""
-    from dualtower_trainer.data import SplitConfig
-    from dualtower_trainer.encoder import EncoderConfig
-    from dualtower_trainer.towers import TowerConfig
-    from dualtower_trainer.train import RunConfig
-    from dualtower_trainer.train_config import TrainConfig
+def load_run_config(path: Path | None, overrides: Sequence[str]) -> RunConfig:
+    """The sections that a training reads."""
+    from dualtower_trainer.run_config import RUN_SECTIONS, RunConfig
 
     return RunConfig(
-        split=load_section("split", SplitConfig, path=path, overrides=overrides),
-        encoder=load_section("encoder", EncoderConfig, path=path, overrides=overrides),
-        model=load_section("model", TowerConfig, path=path, overrides=overrides),
-        train=load_section("train", TrainConfig, path=path, overrides=overrides),
+        **{
+            name: load_section(name, schema, path=path, overrides=overrides)
+            for name, schema in RUN_SECTIONS.items()
+        }
     )

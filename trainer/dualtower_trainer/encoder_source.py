@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dualtower.errors import UsageError
+from dualtower_trainer.data import Split
 from dualtower_trainer.encoder import Encoder, EncoderConfig
+from dualtower_trainer.finetune_config import FinetuneConfig
 
-__all__ = ["resolve_encoder"]
+__all__ = ["resolve_encoder", "tuned_encoder"]
 
 
 def resolve_encoder(config: EncoderConfig, texts: Sequence[str], run: Path) -> Encoder:
@@ -39,3 +41,20 @@ def resolve_encoder(config: EncoderConfig, texts: Sequence[str], run: Path) -> E
             "see `dualtower encoder fetch --help`"
         )
     return Encoder.load(folder, config.max_tokens)
+
+
+def tuned_encoder(encoder: Encoder, parts: Split, config: FinetuneConfig, run: Path) -> Encoder:
+    """The encoder after `[finetune]`, kept in RUN/tuned_encoder; the same one in mode "frozen".
+
+    It learns from the inner training log alone, so that validation stays unseen.
+    """
+    if config.mode == "frozen":
+        return encoder
+    from dualtower_trainer.finetune import finetune
+    from dualtower_trainer.finetune.text_pairs import text_pairs
+
+    folder = run / "tuned_encoder"
+    if not folder.exists():
+        texts, pairs = text_pairs(parts.train, list(parts.catalogue.texts), config)
+        finetune(encoder, texts, pairs, config, folder)
+    return Encoder.load(folder, encoder.max_tokens)

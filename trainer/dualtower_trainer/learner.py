@@ -15,80 +15,192 @@ from safetensors.numpy import save
 
 from dualtower.errors import DataError
 from dualtower.files import atomic_file
-from dualtower_trainer.losses import sampled_softmax
+from dualtower_trainer.closed_form import ClosedForm, TextFeatures
+from dualtower_trainer.initialise import closed_form_into_towers
+from dualtower_trainer.loss_config import LossConfig
+from dualtower_trainer.losses import Temperature, make_loss, propensity_weights
 from dualtower_trainer.sampling import Batch
-from dualtower_trainer.towers import TowerConfig, build_item_head, build_user_tower
+from dualtower_trainer.towers import (
+    WEIGHT_SCALE,
+    ItemShape,
+    TowerConfig,
+    build_item_head,
+    build_user_tower,
+    fit_into_ball,
+)
 from dualtower_trainer.train_config import TrainConfig
+from dualtower_trainer.wide import WideVocabulary
 
 __all__ = ["Learner"]
 
-_IDS_STDDEV = 0.05
+_RANDOM_TEXT, _RANDOM_OWN = 0.4, 0.02  # so long are the two parts of an item at a random start
 
 
 class Learner:
     """Both towers in training, over cached item encodings.
 
+    An item is shown by its own parts or, with the chance `id_dropout` and where it has none, by
+    those of its text; the two have no weight in common, so learning to place unseen items moves no
+    item that is known.
+
     Args:
-        encodings: float32 [items, hidden], the frozen encoder's output for the catalogue.
-        warm: bool [items]; only these have an id residual and shift the centre.
+        config: shape of the towers.
+        train: how to train.
+        loss: what to minimise.
+        features: texts of the whole catalogue.
+        encoder_mean: float32 [hidden], what the item head subtracts from the encoder's output.
+        vocabulary: of the wide part.
+        vocabulary_size: pieces of the tokeniser.
+        popularity: float [items], interactions in training.
     """
 
     def __init__(
-        self, config: TowerConfig, train: TrainConfig, encodings: np.ndarray, warm: np.ndarray
+        self,
+        config: TowerConfig,
+        train: TrainConfig,
+        loss: LossConfig,
+        *,
+        features: TextFeatures,
+        encoder_mean: np.ndarray,
+        vocabulary: WideVocabulary,
+        vocabulary_size: int,
+        popularity: np.ndarray,
     ) -> None:
-        self.config, self.train = config, train
-        self._encodings = tf.constant(encodings)
-        self._warm = tf.constant(warm.astype(np.float32)[:, None])
-        self.item_head = build_item_head(config, encodings.shape[1])
+        self.config, self.train, self.loss_config = config, train, loss
+        self._features, self._vocabulary = features, vocabulary
+        self._encoder_mean = encoder_mean
+        pairs = len(vocabulary.pairs)
+        self.item_head = build_item_head(
+            config,
+            ItemShape(
+                hidden=features.dense.shape[1],
+                vocabulary_size=vocabulary_size,
+                pieces=len(vocabulary.pieces),
+                pairs=pairs,
+                buckets=bucket_count(vocabulary),
+            ),
+        )
         self.user_tower = build_user_tower(config)
-        self.item_head.get_layer("centre").mean.assign(encodings[warm].mean(axis=0))
-        ids = np.random.default_rng(train.seed).normal(0, _IDS_STDDEV, (len(warm), config.dim))
-        self._ids = tf.Variable(ids.astype(np.float32), name="ids")
-        self._log_temperature = tf.Variable(np.float32(np.log(train.temperature)), name="log_t")
-        self._trainable = [
-            *self.item_head.trainable_variables,
+        self._project = self.item_head.get_layer("project")
+        self._table = self.item_head.get_layer("wide").table
+        self._dense = tf.constant(features.dense)
+        self._known = np.zeros(len(features.dense), np.float32)
+        self._own = tf.Variable(
+            np.zeros((len(features.dense), config.dim - 1), np.float32), name="own"
+        )
+        self._objective = make_loss(loss)
+        self._weights = tf.constant(
+            propensity_weights(np.maximum(popularity, 1), loss.ipw_power, loss.ipw_clip),
+            tf.float32,
+        )
+
+    def start_from(self, form: ClosedForm, *, prior: float) -> None:
+        """Takes over the closed form."""
+        own = closed_form_into_towers(
+            form,
+            self.item_head,
+            self.user_tower,
+            mean=self._encoder_mean,
+            vocabulary=self._vocabulary,
+            prior=prior,
+            id_residual=self.config.id_residual,
+        )
+        self._begin(own, form.known)
+
+    def start_at_random(self, known: np.ndarray) -> None:
+        """Takes nothing over; `known` bool [items] have a vector of their own."""
+        rng = np.random.default_rng(self.train.seed)
+        hidden, parts = self._project.kernel.shape
+        spread = _RANDOM_TEXT / np.sqrt(parts)
+        self._project.kernel.assign(rng.normal(0, spread, (hidden, parts)).astype(np.float32))
+        if len(self._vocabulary):
+            self.item_head.get_layer("wide").fill(self._vocabulary)
+        self.item_head.get_layer("centre").mean.assign(self._encoder_mean)
+        attention = np.zeros((parts + 1, 1), np.float32)
+        attention[parts - 1] = 1 / WEIGHT_SCALE
+        self.user_tower.get_layer("pool").attention.assign(attention)
+        turn = self.user_tower.get_layer("turn")
+        turn.bias.assign(rng.normal(0, 0.01, parts + 1).astype(np.float32))
+        own = self._features.dense @ self._project.kernel.numpy()
+        own += rng.normal(0, _RANDOM_OWN / np.sqrt(parts), own.shape)
+        own[:, -1] = 0
+        self._begin(own.astype(np.float32), known)
+
+    def _begin(self, own: np.ndarray, known: np.ndarray) -> None:
+        self._own.assign(own)
+        self._known = (known & self.config.id_residual).astype(np.float32)[:, None]
+        self._known_rows = tf.constant(self._known)
+        start = 1.0
+        if self.loss_config.kind == "linked_softmax":
+            start = self._spread_of_scores()
+        low, first, high = (
+            start * value
+            for value in (
+                self.loss_config.temperature_min,
+                self.loss_config.temperature,
+                self.loss_config.temperature_max,
+            )
+        )
+        self._temperature = Temperature(first, minimum=low, maximum=high)
+        self._towers = [
+            *(variable for variable in self.item_head.trainable_variables),
             *self.user_tower.trainable_variables,
-            self._ids,
-            self._log_temperature,
+            self._temperature.log_value,
         ]
-        self._optimizer = self._make_optimizer()
+        self._trainable = [*self._towers, self._own]
+        self._optimizers = [
+            self._optimizer(self._towers, 1.0),
+            self._optimizer([self._own], self.train.own_rate),
+        ]
 
     @property
     def temperature(self) -> float:
-        return float(np.exp(self._log_temperature.numpy()))
+        return float(self._temperature())
+
+    @property
+    def known(self) -> np.ndarray:
+        """bool [items], the items with parts of their own."""
+        return self._known[:, 0] > 0
 
     def learning_rate(self, step: int) -> float:
         """The rate of the schedule at `step`."""
-        return float(self._schedule(step))
+        return float(self._schedule(1.0)(step))
 
     def step(self, batch: Batch, step: int) -> float:
         """One optimiser step; returns the loss."""
         seed = np.array([self.train.seed, step], np.int32)
+        bag = self._features.bag[batch.rows].tocoo()
+        places = np.stack([bag.row, bag.col + 1], axis=1).astype(np.int64)
+        grams = tf.SparseTensor(places, bag.data, [len(batch.rows), int(self._table.shape[0])])
         arrays = (
             batch.rows, batch.history, batch.history_mask, batch.targets, batch.target_mask,
             batch.candidates, batch.accidental, batch.log_expected_count, seed,
         )  # fmt: skip
-        return float(self._compiled(*(tf.convert_to_tensor(array) for array in arrays)))
+        return float(self._compiled(grams, *(tf.convert_to_tensor(array) for array in arrays)))
 
-    def item_vectors(self) -> np.ndarray:
-        """The catalogue as the index will hold it: float32 [items, dim]."""
-        inputs = {"pooled": self._encodings, "id_vector": self._ids * self._warm}
-        return self.item_head(inputs, training=False).numpy()
+    def text_parts(self) -> np.ndarray:
+        """Parts of every item by its text, float32 [items, dim - 1]."""
+        kernel, bias = self._project.kernel.numpy(), self._project.bias.numpy()
+        table = self._table.numpy()[1:]
+        text = self._features.dense @ kernel + bias + self._features.bag @ table
+        return np.asarray(text, np.float32)
+
+    def parts(self) -> np.ndarray:
+        """Parts of every item as the index will hold them: its own, or those of its text."""
+        own = np.asarray(self._own.numpy(), np.float32)
+        return np.where(self._known > 0, own, self.text_parts())
 
     def weights(self) -> dict[str, np.ndarray]:
         """Everything that is learned, by name."""
-        named = {
+        return {
             f"variable/{place:02d}": np.asarray(variable.numpy())
             for place, variable in enumerate(self._trainable)
         }
-        named["centre"] = self.item_head.get_layer("centre").mean.numpy()
-        return named
 
     def set_weights(self, tensors: Mapping[str, np.ndarray]) -> None:
         """The inverse of `weights`."""
         for place, variable in enumerate(self._trainable):
             variable.assign(tensors[f"variable/{place:02d}"])
-        self.item_head.get_layer("centre").mean.assign(tensors["centre"])
 
     def save(self, path: Path, best: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Writes weights, optimiser, the best weights so far and `facts` as one whole file."""
@@ -96,7 +208,7 @@ class Learner:
         tensors |= {f"best/{name}": value for name, value in best.items()}
         tensors |= {
             f"optimizer/{place:03d}": np.asarray(variable.numpy())
-            for place, variable in enumerate(self._optimizer.variables)
+            for place, variable in enumerate(self._slots())
         }
         with atomic_file(path) as temporary:
             # not save_file: it reports a full disk as an error of its own kind
@@ -113,7 +225,7 @@ class Learner:
                 facts = json.loads((stored.metadata() or {})["facts"])
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
             self.set_weights(_below(tensors, "now/"))
-            for place, variable in enumerate(self._optimizer.variables):
+            for place, variable in enumerate(self._slots()):
                 variable.assign(tensors[f"optimizer/{place:03d}"])
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise DataError(
@@ -121,28 +233,43 @@ class Learner:
             ) from error
         return _below(tensors, "best/"), facts
 
-    def _make_optimizer(self) -> keras.optimizers.Optimizer:
+    def _slots(self) -> list[tf.Variable]:
+        return [variable for optimizer in self._optimizers for variable in optimizer.variables]
+
+    def _schedule(self, share: float) -> keras.optimizers.schedules.CosineDecay:
         train = self.train
         warmup = max(1, min(train.warmup_steps, train.steps // 4))
-        self._schedule = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=train.learning_rate / warmup,
+        return keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=share * train.learning_rate / warmup,
             decay_steps=max(train.steps - warmup, 1),
             alpha=0.05,
-            warmup_target=train.learning_rate,
+            warmup_target=share * train.learning_rate,
             warmup_steps=warmup,
         )
+
+    def _optimizer(self, variables: list[tf.Variable], share: float) -> keras.optimizers.Optimizer:
         optimizer = keras.optimizers.AdamW(
-            self._schedule, weight_decay=train.weight_decay, jit_compile=False
+            self._schedule(share), weight_decay=self.train.weight_decay, jit_compile=False
         )
-        kernels = {id(v) for v in self._trainable if v.name.partition(":")[0].endswith("kernel")}
-        optimizer.exclude_from_weight_decay(
-            var_list=[v for v in self._trainable if id(v) not in kernels]
-        )
-        optimizer.build(self._trainable)
+        kernels = {id(v) for v in variables if v.name.partition(":")[0].endswith("kernel")}
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if id(v) not in kernels])
+        optimizer.build(variables)
         return optimizer
+
+    def _spread_of_scores(self) -> float:
+        """Standard deviation of the cosines of one-item histories with all items, at the start."""
+        parts = self.parts()
+        vectors = fit_into_ball(parts)
+        rng = np.random.default_rng(self.train.seed)
+        chosen = rng.choice(len(vectors), min(256, len(vectors)), replace=False)
+        people = self.user_tower(
+            {"items": vectors[chosen][:, None], "mask": np.ones((len(chosen), 1), np.float32)}
+        ).numpy()
+        return max(float(np.std(people @ vectors.T)), 1e-6)
 
     @tf.function(
         input_signature=[
+            tf.SparseTensorSpec([None, None], tf.float32),
             tf.TensorSpec([None], tf.int32),
             tf.TensorSpec([None, None], tf.int32),
             tf.TensorSpec([None, None], tf.float32),
@@ -155,46 +282,56 @@ class Learner:
         ]
     )
     def _compiled(
-        self, rows, history, history_mask, targets, target_mask, candidates, accidental, log_q, seed
+        self, grams, rows, history, history_mask, targets, target_mask, candidates, accidental,
+        log_q, seed,
     ):  # fmt: skip
         with tf.GradientTape() as tape:
-            shown = tf.random.stateless_uniform([tf.shape(rows)[0], 1], seed) >= (
-                self.train.id_dropout
-            )
-            residual = tf.gather(self._ids, rows) * tf.gather(self._warm, rows)
-            vectors = self.item_head(
-                {
-                    "pooled": tf.gather(self._encodings, rows),
-                    "id_vector": residual * tf.cast(shown, tf.float32),
-                },
-                training=True,
-            )
-            items = tf.ensure_shape(
-                tf.gather(vectors, history),
-                [None, self.config.history_items, self.config.dim],
-            )
-            mask = tf.ensure_shape(history_mask, [None, self.config.history_items])
-            loss = sampled_softmax(
-                users=self.user_tower({"items": items, "mask": mask}, training=True),
+            vectors = self._vectors(grams, rows, seed)
+            items = tf.gather(vectors, history) * tf.expand_dims(history_mask, -1)
+            people = self.user_tower({"items": items, "mask": history_mask}, training=True)
+            loss = self._objective(
+                users=people,
                 positives=tf.gather(vectors, targets),
                 positive_mask=target_mask,
                 candidates=tf.gather(vectors, candidates),
                 log_expected_count=log_q,
                 accidental=accidental,
-                temperature=tf.exp(self._log_temperature),
+                temperature=self._temperature(),
+                weights=tf.gather(self._weights, tf.gather(rows, targets)),
             )
         gradients = tape.gradient(loss, self._trainable)
-        self._optimizer.apply_gradients(zip(gradients, self._trainable, strict=True))
-        low, high = np.log([self.train.temperature_min, self.train.temperature_max])
-        self._log_temperature.assign(
-            tf.clip_by_value(self._log_temperature, np.float32(low), np.float32(high))
-        )
+        gradients = [
+            tf.convert_to_tensor(gradient) if gradient is not None else tf.zeros_like(variable)
+            for gradient, variable in zip(gradients, self._trainable, strict=True)
+        ]
+        if self.train.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.train.clip_norm)
+        self._optimizers[0].apply_gradients(zip(gradients[:-1], self._towers, strict=True))
+        self._optimizers[1].apply_gradients([(gradients[-1], self._own)])
+        # row 0 stands for every piece without a row
+        self._table.scatter_nd_update([[0]], tf.zeros([1, self._table.shape[1]]))
         return loss
+
+    def _vectors(self, grams: tf.SparseTensor, rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        text = self._project(tf.gather(self._dense, rows))
+        text += tf.sparse.sparse_dense_matmul(grams, self._table)
+        shown = tf.random.stateless_uniform([tf.shape(rows)[0], 1], seed) >= self.train.id_dropout
+        own = tf.gather(self._known_rows, rows) * tf.cast(shown, tf.float32)
+        parts = own * tf.gather(self._own, rows) + (1 - own) * text
+        return self.item_head.get_layer("embedding")(parts)
+
+
+def bucket_count(vocabulary: WideVocabulary) -> int:
+    """Size of the hash tables that hold the vocabulary's pairs."""
+    from dualtower_trainer.wide_layer import pair_tables
+
+    pieces = len(vocabulary.pieces)
+    return int(pair_tables(vocabulary.pairs + 1, pieces, pieces + 1).keys.shape[1])
 
 
 def _below(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
         if name.startswith(prefix)
     }

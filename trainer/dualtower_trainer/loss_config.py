@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 __all__ = ["LOSS_KINDS", "LossConfig"]
 
-LOSS_KINDS = ("sampled_softmax", "info_nce", "pairwise", "bce", "triplet", "direct_au")
+LOSS_KINDS = (
+    "linked_softmax", "sampled_softmax", "info_nce", "pairwise", "bce", "triplet", "direct_au",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,15 @@ class LossConfig:
         uniformity_weight: direct_au only: weight of the spread beside the alignment.
         matryoshka_dims: cuts at which the loss is taken and summed; empty for the whole vector.
         matryoshka_weights: one a cut; empty weighs each alike.
-        temperature: start of the learned temperature (not in pairwise, triplet, direct_au),
+        temperature: start of the learned temperature (not in pairwise, triplet, direct_au); in
+            linked_softmax all three are in units of the spread of the scores at the start,
         temperature_min: and the range
         temperature_max: that it is clamped to.
         ipw_power: inverse-propensity weighting of the positives, from 0 (none) to 1.
         ipw_clip: the largest weight, as a multiple of that of the most popular item.
     """
 
-    kind: str = "sampled_softmax"
+    kind: str = "linked_softmax"
     symmetric: bool = False
     corrected: bool = False
     margin: float = 0.2
@@ -37,9 +40,9 @@ class LossConfig:
     uniformity_weight: float = 1.0
     matryoshka_dims: tuple[int, ...] = ()
     matryoshka_weights: tuple[float, ...] = ()
-    temperature: float = 0.07
-    temperature_min: float = 0.02
-    temperature_max: float = 0.3
+    temperature: float = 0.3
+    temperature_min: float = 0.1
+    temperature_max: float = 1.0
     ipw_power: float = 0.0
     ipw_clip: float = 10.0
 

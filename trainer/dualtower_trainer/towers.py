@@ -1,8 +1,20 @@
 """The two towers above the encoder, as functional tf_keras models.
 
-    text ─BERT─► pooled ─► centre, unit ─► project ─┬─► L2 ─► item embedding
-                                  gated id residual ┘              │
-    history of item embeddings ─► per-item values ─► weighted pool ─► L2 ─► user embedding
+    text ─BERT─► pooled ─► centre, unit ─► project ─┐
+      └─piece ids─► wide bag ───────────────────────┼─ + ─► fit into the unit ball ─► embedding
+                          gated id residual ────────┘                                   │
+    history of item embeddings ─► weighted pool ─► turn + prior ─► L2 ─► user embedding
+
+An embedding of `dim` numbers, of length 1, has three parts:
+
+    [ taste: dim - 2 numbers | weight | rest ]
+
+The *taste* is what the dot product compares, and its length says how strongly an item is
+recommended at all: a trend, or the strength of an unseen item. The *weight* is the logarithm of how
+much the item says about whoever took it, which only the user tower reads. The *rest* fills up to
+length 1, so that a cosine ranks as the inner product does (the reduction of Bachrach et al. 2014,
+https://doi.org/10.1145/2645710.2645741): every index, metric and gate may take vectors as unit
+vectors. A user embedding has no weight and no rest: both are zero.
 
 The user tower reads the very vectors that the index holds, so one table serves both the lookup of a
 history and the ranking of the catalogue, and nothing can drift between them.
@@ -17,33 +29,43 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-__all__ = ["TowerConfig", "build_item_head", "build_user_tower", "read_weights", "write_weights"]
+from dualtower_trainer.tower_config import TowerConfig
+from dualtower_trainer.wide_layer import WideBag
 
-_TEXT_SCALE = 2.5  # the text part starts about five times as long as the id residual
+__all__ = [
+    "WEIGHT_SCALE",
+    "ItemShape",
+    "TowerConfig",
+    "build_item_head",
+    "build_user_tower",
+    "fit_into_ball",
+    "read_weights",
+    "shape_of",
+    "write_weights",
+]
+
+WEIGHT_SCALE = 0.05  # the log weight is stored times this, so that it takes little of the length
 _LARGEST_LOGIT = 8.0
+_LARGEST_SQUARE = 0.999
 
 
 @dataclass(frozen=True)
-class TowerConfig:
-    """Section [model]: the shape of the towers.
+class ItemShape:
+    """Sizes of an item head that the data decides.
 
     Attributes:
-        dim: length of an embedding.
-        history_items: most recent items of a person that the user tower reads.
-        hidden_units: width of the two small networks of the user tower.
+        hidden: width of the encoder's output.
+        vocabulary_size: pieces of the tokeniser.
+        pieces: pieces with a row in the wide part.
+        pairs: neighbouring pairs with one.
+        buckets: size of each hash table of pairs.
     """
 
-    dim: int = 128
-    history_items: int = 100
-    hidden_units: int = 256
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("dim", 8, 1024), ("history_items", 1, 1000), ("hidden_units", 8, 8192),
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} must be from {low} to {high}, got {value}")
+    hidden: int
+    vocabulary_size: int = 1
+    pieces: int = 0
+    pairs: int = 0
+    buckets: int = 1
 
 
 class _Centre(keras.layers.Layer):
@@ -66,79 +88,126 @@ class _Unit(keras.layers.Layer):
         return inputs * tf.math.rsqrt(tf.maximum(squares, 1e-12))
 
 
-class _HistoryPool(keras.layers.Layer):
-    """Σ wᵢ yᵢ / √(1 + Σ wᵢ) + prior, with wᵢ = exp(a·vᵢ + position).
+class _FitIntoBall(keras.layers.Layer):
+    """`fit_into_ball` as a layer."""
 
-    Between a mean and a sum: the longer the history, the less the prior counts, and without any
-    history the prior alone remains. `values` [batch, history, dim] are pooled by `items` of the
-    same shape, where `mask` [batch, history] is 1.
-    """
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        squares = tf.reduce_sum(inputs * inputs, axis=-1, keepdims=True)
+        shrink = tf.minimum(1.0, tf.math.rsqrt(tf.maximum(squares, 1e-12) / _LARGEST_SQUARE))
+        rest = tf.sqrt(1.0 - tf.minimum(squares, _LARGEST_SQUARE))
+        return tf.concat([inputs * shrink, rest], axis=-1)
+
+
+class _TasteOnly(keras.layers.Layer):
+    """Sets the last two numbers, weight and rest, to zero."""
 
     def build(self, input_shape: Any) -> None:
-        _, items, _ = input_shape
-        self.attention = self.add_weight("attention", (items[-1], 1), initializer="zeros")
-        self.position = self.add_weight("position", (items[-2],), initializer="zeros")
-        self.prior = self.add_weight(
-            "prior", (items[-1],), initializer=keras.initializers.RandomNormal(stddev=0.1, seed=7)
-        )
+        keep = np.ones(int(input_shape[-1]), np.float32)
+        keep[-2:] = 0
+        self._keep = tf.constant(keep)
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        values, items, mask = inputs
-        logits = tf.squeeze(tf.matmul(items, self.attention), -1) + self.position
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs * self._keep
+
+
+class _HistoryPool(keras.layers.Layer):
+    """Σ wᵢ vᵢ / √(1 + n), with wᵢ = exp(a·vᵢ + position).
+
+    Between a mean and a sum: the longer the history, the less the prior counts that is added to it.
+    `items` [batch, history, dim] count where `mask` [batch, history] is 1; n is how many do.
+    """
+
+    def __init__(self, places: int, name: str | None = None, **keras_options: Any) -> None:
+        super().__init__(name=name, **keras_options)
+        self.places = places
+
+    def build(self, input_shape: Any) -> None:
+        self.attention = self.add_weight("attention", (input_shape[0][-1], 1), initializer="zeros")
+        self.position = self.add_weight("position", (self.places,), initializer="zeros")
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        items, mask = inputs
+        length = items.shape[1] if items.shape[1] is not None else tf.shape(items)[1]
+        logits = tf.squeeze(tf.matmul(items, self.attention), -1) + self.position[:length]
         weights = tf.exp(tf.clip_by_value(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)) * mask
-        total = tf.squeeze(tf.matmul(tf.expand_dims(weights, 1), values), 1)
-        return total * tf.math.rsqrt(1.0 + tf.reduce_sum(weights, 1, keepdims=True)) + self.prior
+        total = tf.squeeze(tf.matmul(tf.expand_dims(weights, 1), items), 1)
+        return total * tf.math.rsqrt(1.0 + tf.reduce_sum(mask, 1, keepdims=True))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "places": self.places}
 
 
-def build_item_head(config: TowerConfig, hidden: int) -> keras.Model:
+def fit_into_ball(parts: np.ndarray) -> np.ndarray:
+    """Taste and weight float32 [n, dim - 1] to embeddings [n, dim] of length 1.
+
+    The last number fills up to length 1; a row that is too long is shortened to √0.999.
+    """
+    squares = np.sum(np.square(parts, dtype=np.float32), axis=1, keepdims=True)
+    shrink = np.minimum(1.0, np.sqrt(_LARGEST_SQUARE / np.maximum(squares, 1e-12)))
+    rest = np.sqrt(1.0 - np.minimum(squares, _LARGEST_SQUARE))
+    return np.concatenate([parts * shrink, rest], axis=1).astype(np.float32)
+
+
+def build_item_head(config: TowerConfig, shape: ItemShape) -> keras.Model:
     """Encoder output to item embedding.
 
     Returns:
-        A model of `pooled` float32 [batch, hidden] and `id_vector` float32 [batch, dim] (zeros for
-        an item that training never saw) to `embedding` float32 [batch, dim] of length 1.
+        A model of `pooled` float32 [batch, hidden], `ids` and `mask` int32 [batch, tokens] and
+        `id_vector` float32 [batch, dim - 1] (zeros for an item that training never saw) to
+        `embedding` float32 [batch, dim] of length 1.
     """
-    pooled = keras.Input((hidden,), name="pooled")
-    residual = keras.Input((config.dim,), name="id_vector")
+    parts = config.dim - 1
+    pooled = keras.Input((shape.hidden,), name="pooled")
+    ids = keras.Input((None,), dtype=tf.int32, name="ids")
+    mask = keras.Input((None,), dtype=tf.int32, name="mask")
+    residual = keras.Input((parts,), name="id_vector")
     text = _Unit(name="text_unit")(_Centre(name="centre")(pooled))
-    spread = keras.initializers.RandomNormal(stddev=_TEXT_SCALE / np.sqrt(config.dim), seed=11)
-    projected = keras.layers.Dense(config.dim, kernel_initializer=spread, name="project")(text)
-    embedding = _Unit(name="embedding")(keras.layers.Add(name="fuse")([projected, residual]))
-    return keras.Model({"pooled": pooled, "id_vector": residual}, embedding, name="item_head")
+    projected = keras.layers.Dense(parts, kernel_initializer="zeros", name="project")(text)
+    bag = WideBag(
+        shape.pieces, shape.pairs, shape.buckets, shape.vocabulary_size, parts, name="wide"
+    )((ids, mask))
+    fused = keras.layers.Add(name="fuse")([projected, bag, residual])
+    embedding = _FitIntoBall(name="embedding")(fused)
+    inputs = {"pooled": pooled, "ids": ids, "mask": mask, "id_vector": residual}
+    return keras.Model(inputs, embedding, name="item_head")
 
 
 def build_user_tower(config: TowerConfig) -> keras.Model:
     """History of item embeddings to user embedding.
 
     Returns:
-        A model of `items` float32 [batch, history_items, dim], most recent first, and `mask`
-        float32 [batch, history_items] to `embedding` float32 [batch, dim] of length 1. A mask of
-        zeros gives the learned prior, never NaN.
+        A model of `items` float32 [batch, history, dim], most recent first, and `mask` float32
+        [batch, history] (at most `history_items` long) to `embedding` float32 [batch, dim] of
+        length 1. A mask of zeros gives the learned prior, never NaN.
     """
-    shape = (config.history_items, config.dim)
-    items = keras.Input(shape, name="items")
-    mask = keras.Input((config.history_items,), name="mask")
-    linear = keras.layers.Dense(
-        config.dim, use_bias=False, kernel_initializer="identity", name="value_linear"
-    )(items)
+    items = keras.Input((None, config.dim), name="items")
+    mask = keras.Input((None,), name="mask")
+    pooled = _HistoryPool(config.history_items, name="pool")((items, mask))
+    turned = keras.layers.Dense(
+        config.dim, kernel_initializer="identity", bias_initializer="zeros", name="turn"
+    )(pooled)  # its bias is the prior
     bent = keras.layers.Dense(
-        config.hidden_units, activation=_gelu, kernel_initializer=_lecun(21), name="value_hidden"
-    )(items)
-    bent = keras.layers.Dense(
-        config.dim, use_bias=False, kernel_initializer=_lecun(22), name="value_out"
-    )(bent)
-    values = keras.layers.Add(name="values")([linear, bent])
-    pooled = _HistoryPool(name="pool")((values, items, mask))
-    correction = keras.layers.Dense(
         config.hidden_units, activation=_gelu, kernel_initializer=_lecun(23), name="person_hidden"
-    )(pooled)
-    correction = keras.layers.Dense(
-        config.dim,
-        use_bias=False,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.02, seed=24),
-        name="person_out",
-    )(correction)
-    embedding = _Unit(name="embedding")(keras.layers.Add(name="person")([pooled, correction]))
+    )(_Unit(name="person_unit")(turned))
+    bent = keras.layers.Dense(
+        config.dim, use_bias=False, kernel_initializer="zeros", name="person_out"
+    )(bent)
+    person = _Unit(name="direction")(turned)
+    person = _TasteOnly(name="taste")(keras.layers.Add(name="person")([person, bent]))
+    embedding = _Unit(name="embedding")(person)
     return keras.Model({"items": items, "mask": mask}, embedding, name="user_tower")
+
+
+def shape_of(item_head: keras.Model) -> ItemShape:
+    """What `build_item_head` was given."""
+    wide = item_head.get_layer("wide")
+    return ItemShape(
+        hidden=item_head.input["pooled"].shape[-1],
+        vocabulary_size=wide.vocabulary_size,
+        pieces=wide.pieces,
+        pairs=wide.pairs,
+        buckets=wide.buckets,
+    )
 
 
 def read_weights(model: keras.Model) -> dict[str, np.ndarray]:

@@ -13,57 +13,61 @@ class TrainConfig:
 
     Attributes:
         seed: of every random choice.
-        steps: at most so many optimiser steps.
+        initial: "closed_form" starts from linear algebra, "random" from nothing.
+        steps: at most so many optimiser steps; 0 keeps the closed form.
         evaluate_every: steps between two looks at the validation users; each leaves a checkpoint.
-        patience: looks without a better Recall@20 before training stops.
+        patience: looks without a better value before training stops.
         users_per_step: histories in a batch.
         targets_per_user: hidden items of each history; all of them are negatives for the others.
         uniform_negatives: further negatives, drawn evenly from the trained items.
+        history_items: at most so many items of a history are read in a step.
         short_history_share: share of histories cut to 0 … 10 items.
         learning_rate: peak of a linear warm-up and a cosine decay.
+        own_rate: the rate of the items' own vectors, as a share of that of the towers.
         warmup_steps: length of the warm-up.
         weight_decay: of AdamW, on the weight matrices only.
-        temperature: start of the learned temperature.
-        temperature_min: and the range
-        temperature_max: that it is clamped to.
+        clip_norm: longest gradient; a longer one is shortened. 0 is off.
         id_dropout: chance that an item is shown by its text alone, as an unseen item will be.
         validation_users: at most so many are ranked at each look.
+        fresh_share: share of the items that selection hides as unseen, where the split has none.
     """
 
     seed: int = 0
-    steps: int = 800
-    evaluate_every: int = 100
-    patience: int = 3
+    initial: str = "closed_form"
+    steps: int = 400
+    evaluate_every: int = 50
+    patience: int = 4
     users_per_step: int = 128
     targets_per_user: int = 16
     uniform_negatives: int = 2048
+    history_items: int = 128
     short_history_share: float = 0.2
-    learning_rate: float = 2e-3
-    warmup_steps: int = 100
+    learning_rate: float = 2e-4
+    own_rate: float = 0.05
+    warmup_steps: int = 50
     weight_decay: float = 1e-4
-    temperature: float = 0.07
-    temperature_min: float = 0.02
-    temperature_max: float = 0.3
-    id_dropout: float = 0.3
+    clip_norm: float = 1.0
+    id_dropout: float = 0.5
     validation_users: int = 2000
+    fresh_share: float = 0.15
 
     def __post_init__(self) -> None:
         for name in (
-            "steps", "evaluate_every", "patience", "users_per_step", "targets_per_user",
+            "evaluate_every", "patience", "users_per_step", "targets_per_user", "history_items",
             "validation_users",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("uniform_negatives", "warmup_steps", "seed", "weight_decay"):
+        for name in (
+            "steps", "uniform_negatives", "warmup_steps", "seed", "weight_decay", "own_rate",
+            "clip_norm",
+        ):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("short_history_share", "id_dropout"):
+        for name in ("short_history_share", "id_dropout", "fresh_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if not 0 < self.temperature_min <= self.temperature <= self.temperature_max:
-            raise ValueError(
-                "0 < temperature_min <= temperature <= temperature_max must hold, got "
-                f"{self.temperature_min}, {self.temperature}, {self.temperature_max}"
-            )
+        if self.initial not in ("closed_form", "random"):
+            raise ValueError(f"initial must be closed_form or random, got {self.initial!r}")

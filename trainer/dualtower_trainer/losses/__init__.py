@@ -15,7 +15,7 @@ from dualtower_trainer.losses.in_batch import info_nce, info_nce_over_candidates
 from dualtower_trainer.losses.objective import Objective, make_loss
 from dualtower_trainer.losses.pairwise import pairwise_bce, pairwise_cosine
 from dualtower_trainer.losses.propensity import propensity_weights
-from dualtower_trainer.losses.sampled import sampled_softmax
+from dualtower_trainer.losses.sampled import linked_softmax, sampled_softmax
 from dualtower_trainer.losses.temperature import Temperature
 from dualtower_trainer.losses.triplets import triplet
 
@@ -29,6 +29,7 @@ __all__ = [
     "direct_au",
     "info_nce",
     "info_nce_over_candidates",
+    "linked_softmax",
     "make_loss",
     "matryoshka",
     "pairwise_bce",

@@ -13,7 +13,7 @@ from dualtower_trainer.losses.alignment import direct_au
 from dualtower_trainer.losses.cuts import matryoshka
 from dualtower_trainer.losses.in_batch import info_nce_over_candidates
 from dualtower_trainer.losses.pairwise import pairwise_bce, pairwise_cosine
-from dualtower_trainer.losses.sampled import sampled_softmax
+from dualtower_trainer.losses.sampled import linked_softmax, sampled_softmax
 from dualtower_trainer.losses.triplets import triplet
 from dualtower_trainer.losses.weighting import mask_logits
 
@@ -85,6 +85,8 @@ def make_loss(config: LossConfig) -> Objective:
 def _whole(config: LossConfig) -> Objective:
     if config.kind == "sampled_softmax":
         return sampled_softmax
+    if config.kind == "linked_softmax":
+        return linked_softmax
     if config.kind == "info_nce":
         return partial(
             info_nce_over_candidates, symmetric=config.symmetric, corrected=config.corrected

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from dualtower_trainer.losses.weighting import mask_logits, weighted_mean
 
-__all__ = ["sampled_softmax"]
+__all__ = ["linked_softmax", "sampled_softmax"]
 
 
 def sampled_softmax(
@@ -47,3 +47,32 @@ def sampled_softmax(
     # -ln(e^p / (e^p + Σ e^n)) = softplus(logsumexp(n) - p), without overflow
     per_positive = tf.nn.softplus(tf.reduce_logsumexp(negative, -1, keepdims=True) - positive)
     return weighted_mean(per_positive, positive_mask, weights)
+
+
+def linked_softmax(
+    users: tf.Tensor,
+    positives: tf.Tensor,
+    positive_mask: tf.Tensor,
+    candidates: tf.Tensor,
+    log_expected_count: tf.Tensor,
+    accidental: tf.Tensor,
+    temperature: tf.Tensor,
+    weights: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """`sampled_softmax` of ln softplus(cosine / temperature) in the place of cosine / temperature.
+
+    For towers that start from a regression: its scores are shares, not their logarithms, and
+    softplus makes a positive share of any number, x itself where x ≫ 1 and eˣ where x ≪ -1. The
+    order of items stays, so nothing changes at serving. Arguments as in `sampled_softmax`.
+    """
+    negative = _log_share(tf.matmul(users, candidates, transpose_b=True) / temperature)
+    negative = mask_logits(negative - log_expected_count, accidental)
+    positive = _log_share(tf.reduce_sum(tf.expand_dims(users, 1) * positives, -1) / temperature)
+    per_positive = tf.nn.softplus(tf.reduce_logsumexp(negative, -1, keepdims=True) - positive)
+    return weighted_mean(per_positive, positive_mask, weights)
+
+
+def _log_share(x: tf.Tensor) -> tf.Tensor:
+    """ln softplus(x), x itself far below zero, where softplus(x) is eˣ."""
+    safe = tf.maximum(x, -15.0)
+    return tf.where(x > -15.0, tf.math.log(tf.nn.softplus(safe)), x)

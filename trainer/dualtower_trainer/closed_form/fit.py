@@ -1,0 +1,108 @@
+"""The closed form of both towers from a log and the features of the texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from dualtower_trainer.closed_form.factors import factorise
+from dualtower_trainer.closed_form.features import TextFeatures
+from dualtower_trainer.closed_form.item_weights import precision_matrix
+from dualtower_trainer.closed_form.text_map import TextMap, fit_text_map
+
+__all__ = ["ClosedForm", "fit_closed_form"]
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedForm:
+    """Factors of every item, and what a person is made of.
+
+    Attributes:
+        own: float32 [items, rank + 1], the vector of an item and its log weight in a history.
+        known: bool [items], the items that have such numbers of their own.
+        text: the map from text features to the same numbers.
+        from_text: float32 [items, rank + 1], that map of every item.
+        signs: float32 [rank], 1 or -1, by which a person differs from the sum of the items.
+        crowd: float32 [rank], what everybody likes, as strong as one item of a history.
+    """
+
+    own: np.ndarray
+    known: np.ndarray
+    text: TextMap
+    from_text: np.ndarray
+    signs: np.ndarray
+    crowd: np.ndarray
+
+    def parts(self, *, id_residual: bool = True) -> np.ndarray:
+        """float32 [items, rank + 1]: an item's own numbers, or those of its text."""
+        if not id_residual:
+            return self.from_text
+        return np.where(self.known[:, None], self.own, self.from_text)
+
+    def person_values(self, parts: np.ndarray) -> np.ndarray:
+        """What each item adds to a person, float32 [items, rank]."""
+        return np.exp(parts[:, -1:]) * parts[:, :-1] * self.signs
+
+
+def fit_closed_form(
+    taken: sparse.csr_matrix,
+    features: TextFeatures,
+    *,
+    rank: int,
+    regularisation: float,
+    text_pull: float,
+    ridge: float,
+    max_items: int,
+) -> ClosedForm:
+    """Fits everything but the scales that validation chooses.
+
+    Args:
+        taken: [users, items], 1 where a user took an item in training.
+        features: of the texts of all items.
+        rank: numbers of a vector.
+        regularisation: λ, see `precision_matrix`.
+        text_pull: see `precision_matrix`.
+        ridge: see `fit_text_map`.
+        max_items: only so many of the most frequent items get numbers of their own.
+
+    Raises:
+        ValueError: fewer than two items were taken.
+    """
+    popularity = np.asarray(taken.sum(axis=0)).ravel()
+    order = np.argsort(-popularity, kind="stable")[:max_items]
+    rows = np.sort(order[popularity[order] > 0])
+    if len(rows) < 2:
+        raise ValueError("fewer than two items were taken in training")
+    kernel = features.kernel(rows, rows) if text_pull else None
+    precision = precision_matrix(
+        taken[:, rows], kernel, regularisation=regularisation, text_pull=text_pull
+    )
+    factors = factorise(precision, rank)
+    del precision, kernel
+    counts = popularity[rows]
+    level = np.average(factors.log_weights, weights=counts)
+    own = np.zeros((taken.shape[1], rank + 1), np.float32)
+    own[rows, :-1] = factors.vectors
+    own[rows, -1] = factors.log_weights - level
+    known = np.zeros(taken.shape[1], bool)
+    known[rows] = True
+    text = fit_text_map(
+        features, rows, own[rows], counts, ridge=ridge, centred=np.arange(rank + 1) == rank
+    )
+    form = ClosedForm(own, known, text, text.apply(features), factors.signs, np.zeros(rank))
+    return ClosedForm(
+        own, known, text, form.from_text, factors.signs, _crowd(taken, form, counts, rows)
+    )
+
+
+def _crowd(
+    taken: sparse.csr_matrix, form: ClosedForm, counts: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    values = form.person_values(form.own)
+    people = taken @ values
+    lengths = np.linalg.norm(people, axis=1, keepdims=True)
+    mean = np.mean(people / np.maximum(lengths, 1e-12), axis=0)
+    strength = np.average(np.linalg.norm(values[rows], axis=1), weights=counts)
+    return np.asarray(mean / max(np.linalg.norm(mean), 1e-12) * strength, np.float32)

@@ -1,0 +1,80 @@
+"""From a split and the texts to what trains on them: closed form, learner, batches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualtower.errors import DataError
+from dualtower_trainer.closed_form.choose import Choice, taken_matrix
+from dualtower_trainer.closed_form.fit import ClosedForm, fit_closed_form
+from dualtower_trainer.data import Interactions, Split
+from dualtower_trainer.item_texts import ItemTexts
+from dualtower_trainer.learner import Learner
+from dualtower_trainer.run_config import RunConfig
+from dualtower_trainer.sampling import BatchSampler
+
+__all__ = ["closed_form_of", "logs_of", "make_learner", "make_sampler"]
+
+
+def closed_form_of(parts: Split, texts: ItemTexts, config: RunConfig, choice: Choice) -> ClosedForm:
+    """The closed form of a split's training log with chosen settings.
+
+    Raises:
+        DataError: fewer than two items were taken.
+    """
+    options = config.closed_form
+    try:
+        return fit_closed_form(
+            taken_matrix(parts),
+            texts.features(texts.mean(parts.warm), options.encoder_share),
+            rank=config.model.dim - 2,
+            regularisation=choice.regularisation,
+            text_pull=options.text_pull,
+            ridge=options.ridge,
+            max_items=options.max_items,
+        )
+    except ValueError as error:
+        raise DataError(f"nothing to train on: {error}; see `dualtower data describe`") from error
+
+
+def make_learner(parts: Split, texts: ItemTexts, config: RunConfig) -> Learner:
+    """A learner for the training log of a split."""
+    mean = texts.mean(parts.warm)
+    return Learner(
+        config.model,
+        config.train,
+        config.loss,
+        features=texts.features(mean, config.closed_form.encoder_share),
+        encoder_mean=mean,
+        vocabulary=texts.vocabulary,
+        vocabulary_size=texts.vocabulary_size,
+        popularity=np.bincount(parts.train.items, minlength=len(parts.catalogue)),
+    )
+
+
+def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:
+    """Batches of the training log of a split.
+
+    Raises:
+        DataError: nobody took two items.
+    """
+    options = config.train
+    try:
+        return BatchSampler(
+            logs_of(parts.train),
+            len(parts.catalogue),
+            history_items=min(options.history_items, config.model.history_items),
+            users_per_step=options.users_per_step,
+            targets_per_user=options.targets_per_user,
+            uniform_negatives=options.uniform_negatives,
+            short_history_share=options.short_history_share,
+        )
+    except ValueError as error:
+        raise DataError(f"nothing to train on: {error}; see `dualtower data describe`") from error
+
+
+def logs_of(log: Interactions) -> list[np.ndarray]:
+    """Rows of each training user, most recent first."""
+    order = np.lexsort((log.items, -log.timestamps, log.users))
+    starts = np.flatnonzero(np.diff(log.users[order], prepend=-1))
+    return np.split(log.items[order], starts[1:]) if len(order) else []
