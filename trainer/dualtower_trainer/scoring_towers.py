@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -44,18 +43,5 @@ def towers_of(trained: Trained) -> Towers:
         blocked=trained.blocked,
         vectors=trained.vectors,
         embed_histories=trained.embed_histories,
-        embed_texts=_text_tower(trained),
+        embed_texts=trained.embed_texts,
     )
-
-
-def _text_tower(trained: Trained) -> Callable[[Sequence[str]], np.ndarray]:
-    """The item tower on text alone, with no id residual; its encoder is loaded once, if at all."""
-    encoder = cache(trained.encoder)
-
-    def embed(texts: Sequence[str]) -> np.ndarray:
-        pooled = encoder().encode(list(texts))
-        unseen = np.zeros((len(pooled), trained.config.dim), np.float32)
-        vectors: np.ndarray = trained.item_head({"pooled": pooled, "id_vector": unseen}).numpy()
-        return vectors
-
-    return embed

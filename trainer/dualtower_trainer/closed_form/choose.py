@@ -163,7 +163,7 @@ def is_gain(differences: np.ndarray, *, errors: float) -> bool:
 
 
 def _clearly_better(look: Look, than: Look) -> bool:
-    """By half a standard error at least, so that chance does not move a setting from its default."""
+    """By half a standard error at least, so that chance moves no setting from its default."""
     return is_gain(look.both - than.both, errors=0.5)
 
 

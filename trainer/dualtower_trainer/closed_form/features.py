@@ -27,7 +27,7 @@ class TextFeatures:
     @staticmethod
     def of(bag: sparse.csr_matrix, encodings: np.ndarray, mean: np.ndarray, dense_share: float
     ) -> TextFeatures:  # fmt: skip
-        """From encoder outputs [items, hidden] and the mean [hidden] that the item head subtracts."""
+        """From encoder outputs [items, hidden] and the mean [hidden] that the head subtracts."""
         centred = encodings - mean
         length = np.sqrt(np.maximum((centred**2).sum(axis=1, keepdims=True), 1e-12))
         return TextFeatures(bag, (centred / length).astype(np.float32), dense_share)
