@@ -157,7 +157,8 @@ def train(
     """Training steps a second, beside sentence-transformers where it is installed.
 
     A step is the whole of it: both sides through a BERT of MiniLM's size, loss, gradients and
-    AdamW on all weights, no dropout. Engines take turns in processes of their own.
+    AdamW on all weights, no dropout. Engines take turns in processes of their own. The last
+    table is the training of the towers once BERT's encodings are cached, which has no counterpart.
     """
     import os
 

@@ -1,7 +1,8 @@
 """A process that takes training steps on demand, so that two engines can take turns.
 
-Both sides speak lines of JSON over pipes: a job goes in, `{"ready": ...}` comes out; then each
-`{"steps": n}` is answered by what the engine says of n steps. Between turns a process only waits.
+Both sides speak lines of JSON over pipes: a job goes in, `facts` come out (`ready` names the
+versions); then each `{"steps": n}` is answered by what the engine says of n steps. Between turns a
+process only waits.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class TrainPeer:
             raise UnavailableError(
                 f"{name}: {command[0]} cannot be run ({error.strerror})"
             ) from error
-        self.ready: str = self._ask({**job, "threads": threads})["ready"]
+        self.facts: dict[str, Any] = self._ask({**job, "threads": threads})
 
     def steps(self, count: int) -> dict[str, Any]:
         """Takes `count` steps; `seconds` and `losses` have one entry a step."""

@@ -21,7 +21,16 @@ from dualtower_benchmarks.machine import machine_facts
 from dualtower_benchmarks.train_peer import TrainPeer, script
 from dualtower_trainer.bert_config import BertConfig
 
-__all__ = ["MINILM", "OURS", "REFERENCE", "XLA", "TrainCase", "TrainSpeed", "measure_training"]
+__all__ = [
+    "MINILM",
+    "OURS",
+    "REFERENCE",
+    "XLA",
+    "Shop",
+    "TrainCase",
+    "TrainSpeed",
+    "measure_training",
+]
 
 OURS, XLA, REFERENCE = "dualtower", "dualtower, XLA", "sentence-transformers"
 
@@ -45,6 +54,15 @@ class TrainCase:
 
 
 @dataclass(frozen=True)
+class Shop:
+    """The size of what the towers are trained on once the encodings are cached."""
+
+    items: int = 3500
+    users: int = 3500
+    taken: int = 50
+
+
+@dataclass(frozen=True)
 class TrainSpeed:
     """How it is measured.
 
@@ -54,6 +72,7 @@ class TrainSpeed:
         threads: of every engine.
         rounds: turns of each engine; their median counts.
         steps: in a turn.
+        shop: of the training on cached encodings; None leaves it out.
         xla: whether ours is also measured with `jit_compile`.
         reference_python: a Python with sentence-transformers; None looks in this one.
     """
@@ -64,6 +83,7 @@ class TrainSpeed:
     rounds: int = 5
     steps: int = 2
     xla: bool = True
+    shop: Shop | None = Shop()
     reference_python: str | None = None
 
     def __post_init__(self) -> None:
@@ -86,7 +106,8 @@ def measure_training(speed: TrainSpeed, bert: BertConfig = MINILM) -> dict[str, 
         `machine`, `settings`, `engines` (versions) and `cases`, each with `batch`, `chunk`,
         `flops_per_step`, `flops_per_s_peak` and an `engines` list of `name`, `step_s`, `rows_per_s`
         (pairs), `share_of_peak`, `first_loss`, and `ratio` to the reference (a dictionary of
-        `value`, `low`, `high` over the rounds; None without one).
+        `value`, `low`, `high` over the rounds; None without one). `cached_training` is None, or has
+        `step_s`, `histories_per_s` and `positives_per_s` of the towers' own step.
 
     Raises:
         UnavailableError: an engine cannot run.
@@ -105,7 +126,11 @@ def measure_training(speed: TrainSpeed, bert: BertConfig = MINILM) -> dict[str, 
             _case(case, speed, bert, str(Path(folder, "bert")), python, versions)
             for case in speed.cases
         ]
-    return {"machine": facts, "settings": asdict(speed), "engines": versions, "cases": cases}
+    cached = _cached(speed, speed.shop, bert) if speed.shop is not None else None
+    return {
+        "machine": facts, "settings": asdict(speed), "engines": versions, "cases": cases,
+        "cached_training": cached,
+    }  # fmt: skip
 
 
 def _case(
@@ -130,10 +155,28 @@ def _case(
             stack.enter_context(TrainPeer(name, command, {**job, **extra}, threads=speed.threads))
             for name, command, extra in wanted
         ]
-        versions.update({peer.name: peer.ready for peer in peers})
+        versions.update({peer.name: peer.facts["ready"] for peer in peers})
         first = {peer.name: peer.steps(2)["losses"][0] for peer in peers}  # the first ones compile
         rounds = _rounds(peers, speed)
     return _result(case, speed, bert, rounds, first)
+
+
+def _cached(speed: TrainSpeed, shop: Shop, bert: BertConfig) -> dict[str, float]:
+    """The towers' step over cached encodings, the sampler's time included."""
+    say("▸ towers on cached encodings")
+    command = [sys.executable, "-m", "dualtower_benchmarks.train_cached_worker"]
+    job = {**asdict(shop), "hidden": bert.hidden_size}
+    with TrainPeer("cached training", command, job, threads=speed.threads) as peer:
+        peer.steps(2)
+        seconds = [statistics.median(peer.steps(10)["seconds"]) for _ in range(speed.rounds)]
+    step_s = statistics.median(seconds)
+    histories = peer.facts["histories"]
+    return {
+        "step_s": step_s,
+        "histories": histories,
+        "histories_per_s": histories / step_s,
+        "positives_per_s": histories * peer.facts["targets"] / step_s,
+    }
 
 
 def _rounds(peers: Sequence[TrainPeer], speed: TrainSpeed) -> list[dict[str, dict[str, Any]]]:

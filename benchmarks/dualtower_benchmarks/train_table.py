@@ -13,7 +13,7 @@ _HEADER = ("", "pairs/s", "step", "of the matrix peak", "× reference", "first l
 
 
 def train_tables(document: Mapping[str, Any]) -> list[Table]:
-    """One table a case."""
+    """One table a case, and one of the training on cached encodings."""
     tables = []
     tokens, threads = document["settings"]["tokens"], document["settings"]["threads"]
     for case in document["cases"]:
@@ -24,6 +24,15 @@ def train_tables(document: Mapping[str, Any]) -> list[Table]:
             f"peak {case['flops_per_s_peak'] / 1e9:,.0f} GFLOP/s"
         )
         tables.append(Table(title, [_row(engine) for engine in case["engines"]], _HEADER))
+    cached = document["cached_training"]
+    if cached is not None:
+        title = f"Towers on cached encodings, {cached['histories']} histories a step"
+        rows = [
+            ("step", f"{cached['step_s']:.3f} s"),
+            ("histories/s", f"{cached['histories_per_s']:,.0f}"),
+            ("positives/s", f"{cached['positives_per_s']:,.0f}"),
+        ]
+        tables.append(Table(title, rows))
     return tables
 
 

@@ -14,6 +14,7 @@ from dualtower_benchmarks.train_peer import TrainPeer
 from dualtower_benchmarks.train_speed import (
     OURS,
     REFERENCE,
+    Shop,
     TrainCase,
     TrainSpeed,
     measure_training,
@@ -48,7 +49,7 @@ def test_engines_take_turns_and_are_compared(tmp_path: Path) -> None:
     python.chmod(0o755)
     speed = TrainSpeed(
         cases=(TrainCase(4), TrainCase(8, 4)), tokens=8, threads=1, rounds=3, steps=2, xla=False,
-        reference_python=str(python),
+        reference_python=str(python), shop=Shop(items=200, users=150, taken=12),
     )  # fmt: skip
     document = measure_training(speed, SMALL)
     assert document["engines"][REFERENCE] == "stand-in for 16 wide, 1 threads"
@@ -68,7 +69,11 @@ def test_engines_take_turns_and_are_compared(tmp_path: Path) -> None:
     plain, cached = (case["flops_per_step"] for case in document["cases"])
     assert cached == pytest.approx(2 * plain * 4 / 3)  # twice the rows, and one more forward pass
     json.dumps(document)
-    first, second = train_tables(document)
+    cached = document["cached_training"]
+    assert cached["histories_per_s"] == pytest.approx(cached["histories"] / cached["step_s"])
+    assert cached["positives_per_s"] > cached["histories_per_s"]
+    first, second, third = train_tables(document)
+    assert "Towers on cached encodings" in third.title
     assert "4 pairs, 8 tokens, 1 threads" in first.title
     assert "in chunks of 4" in second.title
     assert [row[0] for row in first.rows] == [OURS, REFERENCE]
@@ -83,7 +88,8 @@ def test_without_a_reference_there_is_no_ratio() -> None:
         "batch": 4, "chunk": 0, "flops_per_step": 1e9, "flops_per_s_peak": 1e10,
         "engines": [engine],
     }  # fmt: skip
-    (table,) = train_tables({"settings": {"tokens": 8, "threads": 1}, "cases": [case]})
+    settings = {"tokens": 8, "threads": 1}
+    (table,) = train_tables({"settings": settings, "cases": [case], "cached_training": None})
     assert table.rows == [[OURS, "2.0", "0.500 s", "25%", "", "1.5000"]]
 
 
