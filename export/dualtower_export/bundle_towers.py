@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,24 +45,21 @@ def open_bundle_towers(bundle: Bundle) -> Iterator[Towers]:
 
 
 def recorded_data(bundle: Bundle) -> Path:
-    """The data folder behind a bundle, by the command that its manifest records.
+    """The data folder that a bundle was compared on, as its manifest records it.
 
     Raises:
-        UsageError: the command names no run that is still there.
+        UsageError: the manifest names none, or it is no longer there.
     """
-    parts = shlex.split(str(bundle.manifest.get("command", "")))
-    if "--data" in parts[:-1]:
-        return Path(parts[parts.index("--data") + 1])
-    if parts[:2] == ["dualtower", "export"] and len(parts) > 2:
-        try:
-            text = (Path(parts[2]) / "model" / "model.json").read_text(encoding="utf-8")
-            return Path(json.loads(text)["data_path"])
-        except (OSError, ValueError, KeyError):  # the run has moved on: the user says where
-            pass
-    raise UsageError(
-        f"{bundle.path} does not lead to the data it was trained on (it was made by "
-        f"{shlex.join(parts) or 'no recorded command'}); give the folder by --data DATA"
-    )
+    recorded = bundle.manifest.get("data_path")
+    if recorded is None:
+        raise UsageError(f"{bundle.path} does not record its data; give the folder by --data DATA")
+    folder = Path(str(recorded))
+    if not folder.is_dir():
+        raise UsageError(
+            f"{folder}, the data that {bundle.path} was made from, is not there; "
+            "give its place by --data DATA"
+        )
+    return folder
 
 
 def _read_index(bundle: Bundle) -> pa.Table:

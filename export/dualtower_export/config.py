@@ -34,9 +34,10 @@ class ExportConfig:
         parity_texts: item texts sent through the written SavedModels.
         parity_users: held-out histories sent through the written SavedModels.
         parity_error: largest absolute difference of a written signature to the trainer's towers.
-        parity_cosine: smallest cosine of a written signature, and of float32, to those towers.
-        variant_cosine_mean: smallest mean cosine of a TFLite variant to the trainer's towers.
-        variant_cosine_min: smallest cosine of a TFLite variant on any single input.
+        parity_cosine: smallest cosine of tastes of a written signature, and of float32, to those
+            towers.
+        variant_cosine_mean: smallest mean cosine of tastes of a TFLite variant to those towers.
+        variant_cosine_min: the same on any single input.
         variant_overlap_at_10: smallest share of the float top ten that a variant keeps.
         variant_recall_ratio: smallest share of float's Recall@10 that a variant keeps; a shortfall
             within the noise of the users compared is forgiven.

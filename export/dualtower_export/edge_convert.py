@@ -40,7 +40,7 @@ def _item_tower(trained: Trained, parts: tf.Module) -> tf.types.experimental.Pol
     bert = build_bert(encoder.config, tokens=trained.max_tokens, batch=1)
     load_weights(bert, encoder.tensors)
     parts.models = [bert, trained.item_head]
-    embed = item_function(bert, trained.item_head, trained.config.dim)
+    embed = item_function(bert, trained.item_head)
     shape = [1, trained.max_tokens]
     return tf.function(
         lambda ids, mask: {"embedding": embed(ids, mask)},

@@ -18,7 +18,7 @@ from dualtower_export.config import ExportConfig
 from dualtower_export.edge_files import half_vectors
 from dualtower_export.edge_jobs import run_jobs
 from dualtower_export.edge_worker import Job
-from dualtower_export.fidelity import compare_rankings, cosines
+from dualtower_export.fidelity import compare_rankings, cosines, taste
 from dualtower_export.gate_data import GateData
 from dualtower_export.reference import Reference
 from dualtower_export.verdict import Measured
@@ -99,13 +99,13 @@ def measure_variants(
     for file in files:
         found = np.load(file.embeddings)
         if file.tower == "item_tower":
-            near = cosines(texts, found)
+            near = cosines(taste(texts), taste(found))
             targets = [_columns(data.candidates, rows) for rows in data.targets]
             seen = [_columns(data.candidates, rows) for rows in data.histories]
             blocked = np.flatnonzero(trained.blocked[data.candidates])
             before, after = users @ texts.T, users @ found.T
         else:
-            near = cosines(users, found)
+            near = cosines(taste(users), taste(found))
             targets, seen = data.targets, data.histories
             blocked = np.flatnonzero(trained.blocked)
             before, after = users @ trained.vectors.T, found @ half.T

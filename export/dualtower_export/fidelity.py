@@ -1,4 +1,8 @@
-"""How near one set of embeddings is to another, and whether rankings by them agree. Pure numpy."""
+"""How near one set of embeddings is to another, and whether rankings by them agree. Pure numpy.
+
+Only the taste of two embeddings is compared by its direction: the last number of an item fills up
+to length 1, and so large a number common to all of them would make any two look alike.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 
 from dualtower_trainer.metrics import estimate, recall_at, top_k
 
-__all__ = ["RankingChange", "compare_rankings", "cosines", "largest_error", "overlap_at"]
+__all__ = ["RankingChange", "compare_rankings", "cosines", "largest_error", "overlap_at", "taste"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class RankingChange:
     loss_se: float
     overlap: float
     users: int
+
+
+def taste(embeddings: np.ndarray) -> np.ndarray:
+    """What a dot product compares, [n, dim - 2] of embeddings [n, dim]: no weight and no rest."""
+    return embeddings[:, :-2]
 
 
 def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""The held-out users and the texts on which the gates compare; a bounded, seeded sample."""
+"""The users and the texts on which the gates compare; a bounded, seeded sample."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,15 +24,26 @@ class GateData:
         histories: catalogue rows of each user's past, most recent first.
         targets: catalogue rows that each user took later, warm and cold.
         candidates: catalogue rows whose texts are embedded, ascending; all targets that fit first.
+        period: "test", or "validation" of a run that holds no test period.
+        seen: whether training has seen that period, as the last fit of a run without a test has.
+            Two formats of one model may be compared on it all the same; it says nothing about how
+            good the model is.
     """
 
     histories: list[np.ndarray]
     targets: list[np.ndarray]
     candidates: np.ndarray
+    period: str = "test"
+    seen: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry of a manifest."""
+        facts = {"users": len(self.histories), "texts": len(self.candidates)}
+        return {**facts, "period": self.period, "seen_in_training": self.seen}
 
 
 def load_gate_data(trained: Trained, config: ExportConfig, data: Path | None = None) -> GateData:
-    """Splits the data of a run again and samples its test users.
+    """Splits the data of a run again and samples the users of its last period.
 
     Args:
         trained: the run.
@@ -39,13 +51,13 @@ def load_gate_data(trained: Trained, config: ExportConfig, data: Path | None = N
         data: the data folder; None takes the one that the run was trained on.
 
     Raises:
-        DataError: the folder is gone, has another catalogue, or holds nobody out.
+        DataError: the folder is gone, has another catalogue, or nobody is left in the period.
     """
     folder = data or trained.data_path
     if not folder.is_dir():
         raise DataError(
             f"{folder}, the data that {trained.path} was trained on, is not there, and the gates "
-            "compare on its held-out users; give its place with --data DATA"
+            "compare on its users; give its place with --data DATA"
         )
     parts = split(load_dataset(folder), trained.split)
     if list(parts.catalogue.item_ids) != list(trained.item_ids):
@@ -54,17 +66,20 @@ def load_gate_data(trained: Trained, config: ExportConfig, data: Path | None = N
             f"{trained.path} ({len(trained.item_ids)} items); give the data of that training with "
             "--data DATA, or train again"
         )
-    heldout = parts.test
+    period = "test" if trained.split.has_test else "validation"
+    heldout = parts.judged
     if not len(heldout):
+        share = f"split.{period}_share"
         raise DataError(
-            f"{folder} holds no user out under the split of {trained.path}, so nothing can be "
-            "gated; train with a longer --set split.test_days=DAYS"
+            f"nobody is held out in the {period} period of {folder} under the split of "
+            f"{trained.path}, so nothing can be gated; train again with a larger --set {share}=…"
         )
     targets = [
         np.concatenate([warm, cold])
         for warm, cold in zip(heldout.warm_targets, heldout.cold_targets, strict=True)
     ]
-    return choose(heldout.histories, targets, len(trained.item_ids), config)
+    chosen = choose(heldout.histories, targets, len(trained.item_ids), config)
+    return replace(chosen, period=period, seen=period == "validation")
 
 
 def choose(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dualtower_export.config import ExportConfig
-from dualtower_export.fidelity import cosines, largest_error
+from dualtower_export.fidelity import cosines, largest_error, taste
 from dualtower_export.gate import Gate
 from dualtower_export.reference import Reference
 from dualtower_export.serving_session import ServedModel
@@ -87,10 +87,10 @@ def _parity(
     if not np.isfinite(error):
         shapes = f"{list(found.shape)}, the trainer's {list(wanted.shape)}"
         return Gate(f"parity/{name}", False, None, config.parity_error, f"not finite, or {shapes}")
-    cosine = float(cosines(wanted, found).min())
+    cosine = float(cosines(taste(wanted), taste(found)).min())
     passed = error <= config.parity_error and cosine >= config.parity_cosine
     detail = (
-        f"largest error {error:.1e} (at most {config.parity_error:.0e}), smallest cosine "
-        f"{cosine:.7f} (at least {config.parity_cosine}) over {len(wanted)} rows"
+        f"largest error {error:.1e} (at most {config.parity_error:.0e}), smallest cosine of "
+        f"tastes {cosine:.7f} (at least {config.parity_cosine}) over {len(wanted)} rows"
     )
     return Gate(f"parity/{name}", passed, error, config.parity_error, detail)

@@ -59,20 +59,20 @@ def most_recent(entries: Entries, limit: int) -> Entries:
     return Entries(*(tf.gather(part, kept) for part in entries))
 
 
-def compact(
-    vectors: tf.Tensor, entries: Entries, batch: tf.Tensor, width: int | tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+def compact(vectors: tf.Tensor, entries: Entries, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Puts the vectors of entries side by side, with no pads between them.
+
+    A batch is as wide as its longest history, so that people who did little cost little.
 
     Args:
         vectors: float32 [entries, dim].
-        entries: whose ranks are below `width`.
+        entries: the entries that the vectors belong to.
         batch: rows of the batch.
-        width: length of the result.
 
     Returns:
-        items float32 [batch, width, dim] and mask float32 [batch, width].
+        items float32 [batch, width, dim] and mask float32 [batch, width]; width is at least 1.
     """
+    width = tf.reduce_max(tf.concat([[0], entries.rank], axis=0)) + 1
     where = tf.stack([entries.row, entries.rank], axis=1)
     shape = tf.stack([batch, width])
     items = tf.scatter_nd(where, vectors, tf.concat([shape, [vectors.shape[-1]]], axis=0))

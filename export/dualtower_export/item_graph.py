@@ -1,4 +1,4 @@
-"""Texts to item embeddings inside of a graph: tokeniser, BERT, projection."""
+"""Texts to item embeddings inside of a graph: tokeniser, BERT, and the item head above both."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import tf_keras
 from dualtower_export.frozen import freeze
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.tokenizer_graph import graph_tokenizer
-from dualtower_trainer.towers import TowerConfig
 
 __all__ = ["ItemGraph", "item_function"]
 
@@ -20,15 +19,12 @@ class ItemGraph(tf.Module):
 
     Args:
         encoder: BERT and its tokeniser.
-        item_head: the projection above it.
-        config: sizes of the towers.
+        item_head: what stands above it; its wide part reads the word pieces themselves.
         frozen: weights as constants, which a CPU multiplies about a third faster and a session
             copies several times over (0.9 GB against 0.2 GB for MiniLM); else as variables.
     """
 
-    def __init__(
-        self, encoder: Encoder, item_head: tf_keras.Model, config: TowerConfig, *, frozen: bool
-    ) -> None:
+    def __init__(self, encoder: Encoder, item_head: tf_keras.Model, *, frozen: bool) -> None:
         super().__init__(name="item")
         tokenizer = encoder.tokenizer
         self._max_tokens, self._cls_id = tokenizer.max_tokens, tokenizer.cls_id
@@ -36,7 +32,7 @@ class ItemGraph(tf.Module):
             tokenizer.vocab, tokenizer.max_tokens, lowercase=tokenizer.lowercase
         )
         tokens = [tf.TensorSpec([None, None], tf.int32, name) for name in ("ids", "mask")]
-        embed = item_function(encoder.model, item_head, config.dim)
+        embed = item_function(encoder.model, item_head)
         if frozen:
             self._embed = freeze(embed, tokens)
         else:
@@ -72,13 +68,13 @@ class ItemGraph(tf.Module):
 
 
 def item_function(
-    encoder: tf_keras.Model, item_head: tf_keras.Model, dim: int
+    encoder: tf_keras.Model, item_head: tf_keras.Model
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """(ids, mask) int32 [n, tokens] -> float32 [n, dim], the item tower of an unseen item."""
 
     def embed(ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         pooled = encoder([ids, mask])
-        unseen = tf.zeros([tf.shape(pooled)[0], dim])
-        return item_head({"pooled": pooled, "id_vector": unseen})
+        unseen = tf.zeros([tf.shape(pooled)[0], item_head.input["id_vector"].shape[-1]])
+        return item_head({"pooled": pooled, "ids": ids, "mask": mask, "id_vector": unseen})
 
     return embed

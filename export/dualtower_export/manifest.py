@@ -14,13 +14,17 @@ from typing import Any
 from dualtower import __version__
 from dualtower.errors import DataError
 from dualtower_export.gate import Gate
+from dualtower_export.gate_data import GateData
 from dualtower_export.plan import Plan
+from dualtower_trainer.checkpoint import Trained
 
-__all__ = ["manifest_fields", "published_config", "read_results", "versions"]
+__all__ = ["manifest_fields", "published_config", "read_results", "versions", "wide_sizes"]
 
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf-keras", "ai-edge-litert", "numpy")
 # how the export works, not what it makes
 _NOT_PUBLISHED = ("jobs",)
+# a list for every look and every setting that was tried
+_LONG = ("history", "tried")
 
 
 def manifest_fields(
@@ -28,6 +32,9 @@ def manifest_fields(
     results: Mapping[str, Any],
     gates: Sequence[Gate],
     variants: Sequence[Mapping[str, Any]],
+    *,
+    compared_on: GateData,
+    data_path: Path,
     command: str,
 ) -> dict[str, Any]:
     """What `dualtower.bundle.write_manifest` takes; plain JSON.
@@ -37,16 +44,19 @@ def manifest_fields(
         results: what `read_results` found.
         gates: all of them passed.
         variants: entries of `Measured.as_json`.
+        compared_on: the users and texts of the gates.
+        data_path: the data folder, for who wants to rank its users later.
         command: how to repeat the export.
     """
     trained = plan.trained
-    training = {key: value for key, value in trained.training.items() if key != "history"}
+    training = {key: value for key, value in trained.training.items() if key not in _LONG}
     return {
         "version": plan.config.version,
         "space": plan.space,
         "k_max": plan.k_max,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command,
+        "data_path": str(data_path.resolve()),
         "config": published_config(plan),
         "versions": versions(),
         "catalogue": {
@@ -61,11 +71,26 @@ def manifest_fields(
             "vocabulary": len(plan.encoder.tokenizer.vocab),
             "sha256": plan.encoder.sha256,
         },
+        "wide": wide_sizes(trained),
         "training": training,
         "data_report": results.get("data_report", {}),
         "evaluation": results.get("evaluation", {}),
+        "compared_on": compared_on.as_json(),
         "gates": [gate.as_json() for gate in gates],
         "variants": list(variants),
+    }
+
+
+def wide_sizes(trained: Trained) -> dict[str, int]:
+    """What the wide part of the item tower holds, and its bytes in float32 and int32."""
+    wide = trained.item_head.get_layer("wide")
+    table = sum(part.numpy().nbytes for part in (wide.table, wide.idf))
+    lookups = (wide.slot, wide.keys, wide.grams, wide.multipliers)
+    return {
+        "pieces": wide.pieces,
+        "pairs": wide.pairs,
+        "table_bytes": table,
+        "lookup_bytes": sum(part.numpy().nbytes for part in lookups),
     }
 
 

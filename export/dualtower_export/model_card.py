@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dualtower_export.card_training import training_section
+
 __all__ = ["model_card"]
 
 _Z95 = 1.96
@@ -42,7 +44,8 @@ two ranks the catalogue: {catalogue["items"]} items, of which {catalogue["warm"]
 training and {catalogue["blocked"]} are never recommended.""",
         _data(fields),
         _quality(fields["evaluation"]),
-        _variants(fields["variants"]),
+        training_section(fields),
+        _variants(fields["variants"], fields["compared_on"]),
         _gates(fields["gates"]),
         f"""## Limits
 - A text beyond {space["item_tokens"]} word pieces is cut; a history beyond
@@ -65,15 +68,36 @@ def _data(fields: Mapping[str, Any]) -> str:
     report = fields["data_report"]
     if not report:
         return "## Data\nThe run holds no report of its data."
-    train, test = report.get("train", {}), report.get("test", {})
+
+    def said(part: str, key: str) -> Any:
+        return report.get(part, {}).get(key, "?")
+
     facts = [
         f"{report.get('interactions', '?')} interactions of {report.get('users', '?')} people from "
         f"{report.get('first', '?')} to {report.get('last', '?')}.",
-        f"Trained on {train.get('interactions', '?')} of them, before "
-        f"{report.get('validation_start', '?')}; judged on what {test.get('users', '?')} people "
-        f"took from {report.get('test_start', '?')} on.",
+        f"Settings were chosen on what {said('validation', 'users')} people took"
+        f"{_from(report, 'validation_start')}; the towers were then fitted on the "
+        f"{said('full', 'interactions')} different pairs of a person and an item"
+        + (" before the test period." if _has_test(fields) else " of the whole log."),
     ]
+    if _has_test(fields):
+        facts.append(
+            f"Judged on what {said('test', 'users')} people took{_from(report, 'test_start')}."
+        )
+    else:
+        facts.append(
+            "Nothing was held out to judge by; only a later log can: "
+            "`dualtower evaluate RUN --interactions FILE`."
+        )
     return "## Data\n" + "\n".join(facts)
+
+
+def _has_test(fields: Mapping[str, Any]) -> bool:
+    return bool(fields["compared_on"]["period"] == "test")
+
+
+def _from(report: Mapping[str, Any], key: str) -> str:
+    return f" from {report[key]} on" if report.get(key) else " and training had not seen"
 
 
 def _quality(evaluation: Mapping[str, Any]) -> str:
@@ -88,7 +112,10 @@ def _quality(evaluation: Mapping[str, Any]) -> str:
         names = [name for name in columns if any(name in method for method in methods)]
         if not methods or not names:
             continue
-        rows = [[m["method"], *(_interval(m.get(name)) for name in names)] for m in methods]
+        rows = [
+            [m.get("title", m["method"]), *(_interval(m.get(name)) for name in names)]
+            for m in methods
+        ]
         if chance := evaluation[scope].get("random"):
             rows.append(["random order", *(_interval(chance.get(name)) for name in names)])
         head = ["method", *(name.replace("_at_", "@").replace("_", " ") for name in names)]
@@ -97,7 +124,7 @@ def _quality(evaluation: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _variants(variants: Sequence[Mapping[str, Any]]) -> str:
+def _variants(variants: Sequence[Mapping[str, Any]], compared_on: Mapping[str, Any]) -> str:
     rows = [
         [
             v["tower"],
@@ -114,16 +141,24 @@ def _variants(variants: Sequence[Mapping[str, Any]]) -> str:
         "tower",
         "variant",
         "MB (gzip)",
-        "cosine mean (least)",
+        "cosine of tastes: mean (least)",
         "Recall@10 (float)",
         "overlap@10",
         "verdict",
     ]
     return f"""## TFLite variants
-Against the float towers on held-out people and their items. The item tower is judged on a sample of
-texts alone, the user tower on the whole catalogue, so their Recall@10 are not comparable.
+Against the float towers on {compared_on["users"]} {_people(compared_on)}. The item
+tower is judged on {compared_on["texts"]} texts alone, the user tower on the whole catalogue, so
+their Recall@10 are not comparable.
 
 {_table(head, rows)}"""
+
+
+def _people(compared_on: Mapping[str, Any]) -> str:
+    period = f"users of the {compared_on['period']} period, which training has"
+    if compared_on["seen_in_training"]:
+        return f"{period} seen: it compares formats, and does not say how good they are"
+    return f"{period} not seen"
 
 
 def _gates(gates: Sequence[Mapping[str, Any]]) -> str:

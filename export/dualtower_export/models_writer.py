@@ -31,8 +31,7 @@ def build_models(plan: Plan) -> Iterator[tf.Module]:
     """
     trained = plan.trained
     item, rare = (
-        ItemGraph(plan.encoder, trained.item_head, trained.config, frozen=frozen)
-        for frozen in (True, False)
+        ItemGraph(plan.encoder, trained.item_head, frozen=frozen) for frozen in (True, False)
     )
     catalogue = CatalogueGraph(plan.index, trained.vectors)
     user = UserGraph(catalogue, rare, trained.user_tower, trained.config, trained.max_tokens)

@@ -77,13 +77,16 @@ def export_bundle(
         return found
     if plan.k_max < config.k_max:
         say(f"  k_max {config.k_max} is cut to the {plan.k_max} items of the catalogue")
-    held_out = load_gate_data(plan.trained, config, data)
+    compared_on = load_gate_data(plan.trained, config, data)
     remove_stale(out.parent)
     _refuse_second_export(out)
     check_room(plan.room_bytes, out)
     command = command or f"dualtower export {run} --out {out}"
     with _published(out) as folder:
-        _build(plan, held_out, folder, rejected=rejected_path(out), command=command)
+        _build(
+            plan, compared_on, folder, rejected=rejected_path(out),
+            data_path=data or plan.trained.data_path, command=command,
+        )  # fmt: skip
     rejected_path(out).unlink(missing_ok=True)
     return Bundle.open(out)
 
@@ -123,7 +126,9 @@ def existing_bundle(out: Path, plan: Plan) -> Bundle | None:
     return bundle
 
 
-def _build(plan: Plan, data: GateData, folder: Path, *, rejected: Path, command: str) -> None:
+def _build(
+    plan: Plan, data: GateData, folder: Path, *, rejected: Path, data_path: Path, command: str
+) -> None:
     """Fills the temporary folder of a bundle.
 
     Raises:
@@ -160,7 +165,10 @@ def _build(plan: Plan, data: GateData, folder: Path, *, rejected: Path, command:
         write_edge_files(
             edge, trained, tokenizer, fingerprint=plan.fingerprint, version=plan.config.version
         )
-        fields = manifest_fields(plan, read_results(trained.path), gates, variants, command)
+        fields = manifest_fields(
+            plan, read_results(trained.path), gates, variants,
+            compared_on=data, data_path=data_path, command=command,
+        )  # fmt: skip
         card = model_card(plan.fingerprint, fields)
         (folder / "model_card.md").write_text(card, encoding="utf-8")
         write_manifest(folder, fields)
@@ -178,7 +186,7 @@ def _decide(
             say(f"  {one.tower}.{one.variant} does not ship: {'; '.join(reasons)}")
             (edge.parent / one.file).unlink()
         if one.variant == "float32":
-            detail = "; ".join(reasons) or f"smallest cosine to the trainer's {one.cosine_min:.7f}"
+            detail = "; ".join(reasons) or f"smallest cosine of tastes {one.cosine_min:.7f}"
             gates.append(
                 Gate(
                     f"edge/{one.tower}.float32",

@@ -38,10 +38,12 @@ class Plan:
     @property
     def room_bytes(self) -> int:
         """Space on the disk that the export needs at most, generously."""
-        encoder = sum(tensor.nbytes for tensor in self.encoder.tensors.values())
+        weights = sum(tensor.nbytes for tensor in self.encoder.tensors.values())
+        towers = (self.trained.item_head, self.trained.user_tower)
+        weights += sum(weight.nbytes for tower in towers for weight in tower.get_weights())
         catalogue = self.trained.vectors.nbytes + sum(map(len, self.trained.texts)) * 8
-        models = len(MODELS) * (encoder + catalogue)
-        edge = len(self.config.variants) * encoder + catalogue
+        models = len(MODELS) * (weights + catalogue)
+        edge = len(self.config.variants) * weights + catalogue
         return models + edge + 2 * catalogue + (64 << 20)
 
     def describe(self, model: str) -> Description:

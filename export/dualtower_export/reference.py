@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dualtower_export.catalogue_index import CatalogueIndex
-from dualtower_trainer.checkpoint import Trained
+from dualtower_trainer.checkpoint import Trained, embed_texts
 from dualtower_trainer.encoder import Encoder
 
 __all__ = ["Reference"]
@@ -35,10 +35,7 @@ class Reference:
 
     def items(self, texts: Sequence[str | bytes]) -> np.ndarray:
         """float32 [n, dim] of texts alone, as an item that training never saw."""
-        pooled = self._encoder.encode(texts)
-        unseen = np.zeros((len(texts), self._trained.config.dim), np.float32)
-        head = self._trained.item_head
-        return head({"pooled": pooled, "id_vector": unseen}, training=False).numpy()
+        return embed_texts(self._encoder, self._trained.item_head, texts)
 
     def users_of_texts(self, histories: Sequence[Sequence[str]]) -> np.ndarray:
         """float32 [users, dim] of histories of item texts, "" and repeats among them."""
@@ -109,8 +106,8 @@ class Reference:
         return list(entries)[: self._trained.config.history_items]
 
     def _users(self, histories: list[list[np.ndarray]]) -> np.ndarray:
-        config = self._trained.config
-        items = np.zeros((len(histories), config.history_items, config.dim), np.float32)
+        longest = max([1, *map(len, histories)])
+        items = np.zeros((len(histories), longest, self._trained.config.dim), np.float32)
         mask = np.zeros(items.shape[:2], np.float32)
         for row, vectors in enumerate(histories):
             if vectors:

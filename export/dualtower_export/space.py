@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from dualtower_export import contract
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.tokenizer import Tokenizer
+from dualtower_trainer.towers import WEIGHT_SCALE, shape_of
 
 __all__ = ["hash_strings", "space_of"]
 
@@ -22,13 +24,17 @@ def space_of(trained: Trained, tokenizer: Tokenizer) -> dict[str, Any]:
     return {
         "catalogue_sha256": hash_strings([*trained.item_ids, *trained.texts]),
         "dim": trained.config.dim,
+        "hidden_units": trained.config.hidden_units,
         "history_items": trained.config.history_items,
+        "item_head": asdict(shape_of(trained.item_head)),
         "item_tokens": trained.max_tokens,
+        "layout": "taste weight rest",
         "lowercase": tokenizer.lowercase,
         "normalisation": "l2",
         "signatures": contract.as_json(),
         "text_template": trained.text_template,
         "vocabulary_sha256": hash_strings(tokenizer.vocab),
+        "weight_scale": WEIGHT_SCALE,
         "weights_sha256": trained.weights_sha256,
     }
 

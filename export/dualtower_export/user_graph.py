@@ -36,8 +36,8 @@ class UserGraph(tf.Module):
         self._embed = freeze(
             lambda items, mask: user_tower({"items": items, "mask": mask}),
             [
-                tf.TensorSpec([None, config.history_items, config.dim], tf.float32, "items"),
-                tf.TensorSpec([None, config.history_items], tf.float32, "mask"),
+                tf.TensorSpec([None, None, config.dim], tf.float32, "items"),
+                tf.TensorSpec([None, None], tf.float32, "mask"),
             ],
         )
 
@@ -88,7 +88,7 @@ class UserGraph(tf.Module):
         return self._pool(vectors, read, batch)
 
     def _pool(self, vectors: tf.Tensor, entries: Entries, batch: tf.Tensor) -> tf.Tensor:
-        return self._embed(*compact(vectors, entries, batch, self._limit))
+        return self._embed(*compact(vectors, entries, batch))
 
 
 def _at(request: tf.Tensor, entries: Entries) -> tf.Tensor:

@@ -18,7 +18,7 @@ _Z = 1.645
 
 @dataclass(frozen=True)
 class Measured:
-    """One TFLite file beside the trainer's tower."""
+    """One TFLite file beside the trainer's tower; the cosines are those of tastes."""
 
     tower: str
     variant: str
@@ -65,13 +65,14 @@ def judge(measured: Measured, config: ExportConfig) -> list[str]:
     reasons = []
     if not measured.cosine_mean >= config.variant_cosine_mean:
         reasons.append(
-            f"cosine to float {measured.cosine_mean:.4f} on average, "
+            f"cosine of tastes to float's {measured.cosine_mean:.4f} on average, "
             f"below {config.variant_cosine_mean} (export.variant_cosine_mean)"
         )
     if not measured.cosine_min >= lowest:
         name = "parity_cosine" if exact else "variant_cosine_min"
         reasons.append(
-            f"cosine to float {measured.cosine_min:.4f} at worst, below {lowest} (export.{name})"
+            f"cosine of tastes to float's {measured.cosine_min:.4f} at worst, below {lowest} "
+            f"(export.{name})"
         )
     if not ranking.overlap >= config.variant_overlap_at_10:
         reasons.append(

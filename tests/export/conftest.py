@@ -30,6 +30,22 @@ DAY_S = 86_400
 MAX_TOKENS, DIM, HISTORY_ITEMS, ITEMS = 12, 32, 8, 60
 
 
+TRAINING = {
+    "closed_form": {"regularisation": 300.0, "prior": 0.1, "half_life": 0.05, "trend_power": 0.5},
+    "tried": [{"regularisation": 300.0}],
+    "history": [],
+    "stopped": "fixture",
+    "best_step": 50,
+    "kept": "contrastive",
+    "start": {"validation_recall_at_20": 0.25, "validation_cold_recall_at_20": None},
+    "chosen": {"validation_recall_at_20": 0.26, "validation_cold_recall_at_20": None},
+    "cold_scale": 0.75,
+    "examples": 1,
+    "wall_s": 0.1,
+    "elapsed_s": 12.0,
+}
+
+
 def vocabulary(extra: tuple[str, ...] = ()) -> list[str]:
     """Word pieces for the texts below: whole words, letters and their continuations."""
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -90,6 +106,8 @@ def make_run(
     extra_vocabulary: tuple[str, ...] = (),
     text_template: str = "{text}",
     max_tokens: int = MAX_TOKENS,
+    wide_grams: int = 200,
+    hold_test: bool = True,
 ) -> Path:
     """Writes `folder/data` and `folder/run`, the run as `dualtower train` leaves it."""
     from dualtower_trainer.bert_config import BertConfig
@@ -98,11 +116,18 @@ def make_run(
     from dualtower_trainer.data import SplitConfig, load_dataset, split
     from dualtower_trainer.encoder import Encoder
     from dualtower_trainer.tokenizer import Tokenizer
-    from dualtower_trainer.towers import TowerConfig, build_item_head, build_user_tower
+    from dualtower_trainer.towers import (
+        ItemShape,
+        TowerConfig,
+        build_item_head,
+        build_user_tower,
+    )
+    from dualtower_trainer.wide import build_wide_vocabulary
+    from dualtower_trainer.wide_layer import pair_tables
 
     random = np.random.default_rng(seed)
     data = write_data(folder / "data", seed, count)
-    cut = SplitConfig(validation_days=30, test_days=30, cold_share=0.15)
+    cut = SplitConfig(validation_days=30, test_days=30 * hold_test, cold_share=0.15 * hold_test)
     dataset = load_dataset(data)
     vocab = vocabulary(extra_vocabulary)
     bert = BertConfig(
@@ -123,15 +148,35 @@ def make_run(
         tensors=tensors,
         tokenizer=Tokenizer.from_vocab(vocab, max_tokens=max_tokens),
     )
-    towers = TowerConfig(dim=dim, history_items=history_items, hidden_units=48)
-    item_head, user_tower = build_item_head(towers, encoder.hidden), build_user_tower(towers)
+    towers = TowerConfig(
+        dim=dim, history_items=history_items, hidden_units=48, wide_grams=wide_grams
+    )
+    texts = list(dataset.catalogue.texts)
+    ids, mask = encoder.tokenizer(texts)
+    special = (encoder.tokenizer.cls_id, encoder.tokenizer.sep_id)
+    wide = build_wide_vocabulary(ids, mask, special_ids=special, max_grams=wide_grams)
+    pieces, pairs = len(wide.pieces), len(wide.pairs)
+    buckets = pair_tables(wide.pairs + 1, pieces, pieces + 1).keys.shape[1]
+    item_head = build_item_head(
+        towers, ItemShape(encoder.hidden, len(vocab), pieces, pairs, buckets)
+    )
+    user_tower = build_user_tower(towers)
     for weight in user_tower.weights:
         weight.assign_add(random.normal(0.0, 0.1, weight.shape).astype(np.float32))
-    warm = split(dataset, cut).warm
-    residual = random.normal(0.0, 0.1, (count, dim)).astype(np.float32) * warm[:, None]
-    vectors = item_head(
-        {"pooled": encoder.encode(list(dataset.catalogue.texts)), "id_vector": residual}
-    ).numpy()
+    spread = 0.4 / np.sqrt(dim)
+    kernel, bias = item_head.get_layer("project").weights
+    kernel.assign(random.normal(0.0, spread, kernel.shape))
+    bias.assign(random.normal(0.0, 0.01, bias.shape))
+    item_head.get_layer("centre").mean.assign(encoder.encode(texts).mean(axis=0))
+    if len(wide):
+        item_head.get_layer("wide").fill(wide)
+    table = random.normal(0.0, spread, (len(wide) + 1, dim - 1))
+    table[0] = 0
+    item_head.get_layer("wide").table.assign(table)
+    warm = split(dataset, cut, refit=True).warm
+    residual = random.normal(0.0, spread, (count, dim - 1)).astype(np.float32) * warm[:, None]
+    pooled = encoder.encode(texts)
+    vectors = item_head({"pooled": pooled, "ids": ids, "mask": mask, "id_vector": residual}).numpy()
     run = folder / "run"
     run.mkdir()
     save_trained(
@@ -145,7 +190,7 @@ def make_run(
         vectors=vectors,
         split=cut,
         data_path=data,
-        training={"examples": 1, "wall_s": 0.1, "stopped": "fixture", "history": []},
+        training=TRAINING,
         text_template=text_template,
     )
     return run

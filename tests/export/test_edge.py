@@ -10,7 +10,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from dualtower_export.config import VARIANTS
-from dualtower_export.fidelity import cosines
+from dualtower_export.fidelity import cosines, taste
 from dualtower_trainer.tokenizer import Tokenizer
 
 
@@ -83,7 +83,7 @@ def test_numbers_in_the_manifest_are_found_again(bundle, plan, reference, varian
         ids, mask = tokenizer([text])
         short = [(0, 0), (0, 12 - ids.shape[1])]
         found.append(runner(ids=np.pad(ids, short), mask=np.pad(mask, short))["embedding"][0])
-    least = cosines(reference.items(texts), np.array(found)).min()
+    least = cosines(taste(reference.items(texts)), taste(np.array(found))).min()
     (entry,) = [
         e for e in bundle.manifest["variants"]
         if (e["tower"], e["variant"]) == ("item_tower", variant)

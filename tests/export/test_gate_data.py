@@ -49,6 +49,29 @@ def test_held_out_users_come_from_the_data_of_the_run(trained) -> None:
     assert len(data.candidates) == 60
 
 
+def test_the_period_is_named_and_whether_training_saw_it(trained, new_run) -> None:
+    from dualtower_trainer.checkpoint import load_trained
+
+    held = load_gate_data(trained, ExportConfig())
+    assert (held.period, held.seen) == ("test", False)
+    whole = load_trained(new_run("whole", hold_test=False))
+    fitted = load_gate_data(whole, ExportConfig())
+    assert fitted.as_json() == {
+        "users": len(fitted.histories), "texts": 60, "period": "validation",
+        "seen_in_training": True,
+    }  # fmt: skip
+    assert any(len(targets) for targets in fitted.targets)
+
+
+def test_nobody_in_the_period_is_said(trained, new_run: Callable[..., Path]) -> None:
+    from dualtower_trainer.checkpoint import load_trained
+
+    whole = load_trained(new_run("whole", hold_test=False))
+    strict = replace(whole, split=replace(whole.split, min_history=1000))
+    with pytest.raises(DataError, match=r"split\.validation_share"):
+        load_gate_data(strict, ExportConfig())
+
+
 def test_data_that_moved_away_is_said(trained, tmp_path: Path) -> None:
     moved = replace(trained, data_path=tmp_path / "gone")
     with pytest.raises(DataError, match="--data DATA"):

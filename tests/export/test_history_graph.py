@@ -44,9 +44,9 @@ def test_keys_near_the_end_of_int32_stay_apart() -> None:
 def test_entries_stand_side_by_side() -> None:
     entries = Entries(tf.constant([0, 0, 2]), tf.constant([1, 4, 0]), tf.constant([0, 1, 0]))
     vectors = tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    items, mask = compact(vectors, entries, tf.constant(3), 3)
-    assert mask.numpy().tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0]]
-    assert items.numpy()[0].tolist() == [[1, 2], [3, 4], [0, 0]]
+    items, mask = compact(vectors, entries, tf.constant(3))
+    assert mask.numpy().tolist() == [[1, 1], [0, 0], [1, 0]]  # as wide as the longest
+    assert items.numpy()[0].tolist() == [[1, 2], [3, 4]]
     assert items.numpy()[2, 0].tolist() == [5, 6]
 
 
@@ -55,6 +55,6 @@ def test_nothing_gives_nothing(shape: tuple[int, int]) -> None:
     keys = tf.zeros(shape, tf.int32)
     entries = distinct_entries(keys, tf.ones(shape, tf.bool))
     assert all(part.shape[0] == 0 for part in entries)
-    items, mask = compact(tf.zeros([0, 4]), entries, tf.shape(keys)[0], 6)
-    assert items.shape == (shape[0], 6, 4)
+    items, mask = compact(tf.zeros([0, 4]), entries, tf.shape(keys)[0])
+    assert items.shape == (shape[0], 1, 4)
     assert not mask.numpy().any()

@@ -8,8 +8,8 @@ from dualtower_export.model_card import model_card
 def test_the_card_of_a_bundle(bundle) -> None:
     card = (bundle.path / "model_card.md").read_text(encoding="utf-8")
     assert bundle.fingerprint in card
-    for heading in ("What it is", "Data", "Quality", "TFLite", "Gates", "Limits", "Licences",
-                    "How to make it again"):  # fmt: skip
+    for heading in ("What it is", "Data", "Quality", "How it was made", "TFLite", "Gates",
+                    "Limits", "Licences", "How to make it again"):  # fmt: skip
         assert f"\n## {heading}" in card
     assert "60 items, of which 57 were seen in" in card
     assert bundle.manifest["command"] in card
@@ -22,8 +22,12 @@ def test_metrics_have_intervals_and_missing_ones_a_dash(bundle) -> None:
             "users": 1651,
             "candidates": 3545,
             "methods": [
-                {"method": "dualtower", "recall_at_20": {"value": 0.1284, "se": 0.0045}},
-                {"method": "a|b", "recall_at_20": {"value": None, "se": None}},
+                {
+                    "method": "dualtower",
+                    "title": "dualtower",
+                    "recall_at_20": {"value": 0.1284, "se": 0.0045},
+                },
+                {"method": "slim", "title": "a|b", "recall_at_20": {"value": None, "se": None}},
             ],
         },
         "cold_in_full": {
@@ -35,7 +39,7 @@ def test_metrics_have_intervals_and_missing_ones_a_dash(bundle) -> None:
     report = {
         "interactions": 266_221, "users": 4334, "first": "2010-12-01", "last": "2011-12-09",
         "validation_start": "2011-09-15", "test_start": "2011-10-13",
-        "train": {"interactions": 150_000}, "test": {"users": 1651},
+        "full": {"interactions": 150_000}, "validation": {"users": 900}, "test": {"users": 1651},
     }  # fmt: skip
     fields = {**bundle.manifest, "evaluation": evaluation, "data_report": report}
     fields["config"] = {**fields["config"], "data_licence": "CC BY 4.0"}
@@ -46,4 +50,37 @@ def test_metrics_have_intervals_and_missing_ones_a_dash(bundle) -> None:
     assert "| method | cold share of lists |" in card
     assert "| dualtower | 0.150 |\n| random order | – |" in card
     assert "266221 interactions of 4334 people" in card
+    assert "900 people took from 2011-09-15 on" in card
+    assert "150000 different pairs of a person and an item before the test period" in card
+    assert "Judged on what 1651 people took from 2011-10-13 on" in card
     assert "- Data: CC BY 4.0" in card
+
+
+def test_how_it_was_made(bundle) -> None:
+    card = (bundle.path / "model_card.md").read_text(encoding="utf-8")
+    assert "An item's 32 numbers are 30 of taste" in card
+    assert "contrastive training of 50 steps (Recall@20 of known items 0.2500 at the start" in card
+    assert "regularisation 300, prior 0.1, a trend of power 0.5 with a half-life of 5%" in card
+    assert "scored 0.75 times" in card
+    wide = bundle.manifest["wide"]
+    rows = wide["pieces"] + wide["pairs"] + 1
+    assert wide["pairs"] > 0
+    assert wide["table_bytes"] == 4 * rows * (31 + 1)
+    assert f"{wide['pieces']} word pieces and {wide['pairs']} pairs" in card
+    assert "users of the test period, which training has not seen" in card
+
+
+def test_what_training_has_seen_is_not_called_quality(bundle) -> None:
+    compared_on = {**bundle.manifest["compared_on"], "period": "validation",
+                   "seen_in_training": True}  # fmt: skip
+    wide = dict.fromkeys(bundle.manifest["wide"], 0)
+    training = {"kept": "closed form", "closed_form": {"regularisation": 3e2, "prior": 0.1,
+                "half_life": 0.02, "trend_power": 0}}  # fmt: skip
+    fields = {**bundle.manifest, "compared_on": compared_on, "wide": wide, "training": training,
+              "data_report": {"interactions": 5}}  # fmt: skip
+    card = model_card("f" * 64, fields)
+    assert "users of the validation period, which training has seen: it compares formats" in card
+    assert "Nothing was held out to judge by" in card
+    assert "no wide part" in card
+    assert "Validation kept the closed form; everything" in card
+    assert "prior 0.1, no trend." in card

@@ -169,12 +169,7 @@ def test_new_candidates_are_ranked_by_their_text(
     found = lists["nobody"]
     assert sorted(found) == ["item-002", "item-030", "new-1", "new-2"]
     assert found.index("new-2") + 1 == found.index("new-1")  # a tie, in the order of the file
-    text_only = trained.item_head(
-        {
-            "pooled": trained.encoder().encode([twin]),
-            "id_vector": np.zeros((1, trained.config.dim), np.float32),
-        }
-    ).numpy()[0]
+    text_only = trained.embed_texts([twin])[0]
     fallback = trained.embed_histories([np.array([], np.int64)])[0]
     known = {
         item: trained.vectors[trained.catalogue.rows[item]] for item in found if item[0] == "i"
@@ -251,17 +246,14 @@ def test_wrong_use_is_named_and_writes_nothing(
     assert not list(tmp_path.glob("*.tmp-*"))
 
 
-def test_a_bundle_leads_to_its_data_through_the_run_it_was_made_of(bundle, run, data) -> None:
+def test_a_bundle_leads_to_its_data(bundle, data, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    def made_by(command: str):
-        return replace(bundle, manifest={**bundle.manifest, "command": command})
-
-    assert recorded_data(made_by(f"dualtower export {run} --out b")) == data
-    assert recorded_data(made_by(f"dualtower export {run} --out b --data moved")) == Path("moved")
-    for lost in ("dualtower export /no/such/run --out b", "dualtower demo", ""):
-        with pytest.raises(UsageError, match="give the folder by --data DATA"):
-            recorded_data(made_by(lost))
+    assert recorded_data(bundle) == data.resolve()
+    unnamed = {key: value for key, value in bundle.manifest.items() if key != "data_path"}
+    for manifest in (unnamed, {**unnamed, "data_path": str(tmp_path / "gone")}):
+        with pytest.raises(UsageError, match=r"by --data DATA"):
+            recorded_data(replace(bundle, manifest=manifest))
 
 
 def test_a_changed_index_is_refused(bundle, tmp_path: Path) -> None:

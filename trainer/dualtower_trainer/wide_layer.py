@@ -20,6 +20,7 @@ from dualtower_trainer.wide import WideVocabulary
 __all__ = ["PairTables", "WideBag", "pair_tables"]
 
 _LARGEST_INT32 = 2**31 - 1
+_NO_SQUARES = 1e-3  # below any idf²; a phone's float16 would make a NaN of 1e-12, which it lacks
 _MULTIPLIER_CHOICES = 64
 
 
@@ -150,7 +151,7 @@ class WideBag(keras.layers.Layer):
         rows *= tf.reshape(weight, [-1, 1])
         total = tf.reduce_sum(tf.reshape(rows, [-1, *_columns(gram), self.units]), axis=1)
         squares = tf.reduce_sum(weight * weight, axis=1, keepdims=True)
-        return total * tf.math.rsqrt(tf.maximum(squares, 1e-12))
+        return total * tf.math.rsqrt(tf.maximum(squares, _NO_SQUARES))
 
     def fill(self, vocabulary: WideVocabulary) -> None:
         """Sets everything but the table."""
