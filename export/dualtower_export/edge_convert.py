@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from dualtower_export.edge_user_tower import split_user_tower
 from dualtower_export.item_graph import item_function
 from dualtower_trainer.bert import build_bert, load_weights
 from dualtower_trainer.checkpoint import Trained
@@ -51,7 +52,7 @@ def _item_tower(trained: Trained, parts: tf.Module) -> tf.types.experimental.Pol
 
 def _user_tower(trained: Trained, parts: tf.Module) -> tf.types.experimental.PolymorphicFunction:
     """items float32 [1, history_items, dim], mask float32 [1, history_items] -> embedding."""
-    tower, config = trained.user_tower, trained.config
+    tower, config = split_user_tower(trained.user_tower), trained.config
     parts.models = [tower]
     shape = [1, config.history_items]
     return tf.function(

@@ -28,6 +28,8 @@ from dualtower_trainer.tokenizer import Tokenizer
 __all__ = ["ConvertedFile", "convert_variants", "measure_variants"]
 
 TOWERS = ("item_tower", "user_tower")
+# beside the catalogue's: without any word, and without any that has a row of its own
+_HARD_TEXTS = ("", "\N{TEACUP WITHOUT HANDLE}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def convert_variants(
         scratch: a folder for inputs and embeddings.
     """
     inputs = {"item_tower": scratch / "items.npz", "user_tower": scratch / "users.npz"}
-    ids, mask = tokenizer(list(trained.texts[data.candidates]))
+    ids, mask = tokenizer([*trained.texts[data.candidates], *_HARD_TEXTS])
     short = [(0, 0), (0, trained.max_tokens - ids.shape[1])]
     np.savez(inputs["item_tower"], ids=np.pad(ids, short), mask=np.pad(mask, short))
     rows, present = _histories(data.histories, trained.config.history_items)
@@ -92,7 +94,7 @@ def measure_variants(
     files: Sequence[ConvertedFile], trained: Trained, reference: Reference, data: GateData
 ) -> list[Measured]:
     """What each converted file is worth beside the trainer's towers."""
-    texts = reference.items(list(trained.texts[data.candidates]))
+    texts = reference.items([*trained.texts[data.candidates], *_HARD_TEXTS])
     users = trained.embed_histories(data.histories)
     half = half_vectors(trained.vectors).astype(np.float32)
     measured = []
@@ -103,7 +105,9 @@ def measure_variants(
             targets = [_columns(data.candidates, rows) for rows in data.targets]
             seen = [_columns(data.candidates, rows) for rows in data.histories]
             blocked = np.flatnonzero(trained.blocked[data.candidates])
-            before, after = users @ texts.T, users @ found.T
+            before, after = (
+                users @ vectors[: len(data.candidates)].T for vectors in (texts, found)
+            )
         else:
             near = cosines(taste(users), taste(found))
             targets, seen = data.targets, data.histories

@@ -93,6 +93,36 @@ def test_whole_page_is_well_formed_and_loads_nothing(report_files, tmp_path: Pat
     assert set(re.findall(r"https?://[^\s\"'<]+", html)) == {"http://www.w3.org/2000/svg"}
 
 
+def test_methods_have_the_titles_of_the_evaluation(report_files, tmp_path: Path) -> None:
+    def doctor(document: dict) -> None:
+        for scope in ("warm", "cold", "cold_in_full"):
+            for row in document[scope]["methods"]:
+                if row["method"] == "ease":
+                    row |= {"method": "slim", "title": "SLIM, 1 %"}
+
+    report_files.change(report_files.run / "evaluation.json", doctor)
+    written, html, _ = report(tmp_path / "report.html", run=report_files.run)
+    assert "above SLIM, 1 %, the highest of the others" in " ".join(written.findings)
+    assert html.count("SLIM, 1 %") >= 3
+    assert ">slim<" not in html
+
+
+def test_it_says_what_the_future_is(report_files, tmp_path: Path) -> None:
+    _, html, _ = report(tmp_path / "own.html", run=report_files.run)
+    assert "Users of the test period, the full catalogue as candidates" in html
+    later = {"later_log": {"rows": 9}, "candidates": {"items": 7}}
+    report_files.change(report_files.run / "evaluation.json", lambda d: d.update(later))
+    _, html, _ = report(tmp_path / "later.html", run=report_files.run)
+    assert "Users of a later log, chosen items as candidates" in html
+
+
+def test_it_says_how_the_towers_were_trained(report_files, tmp_path: Path) -> None:
+    _, html, _ = report(tmp_path / "report.html", run=report_files.run)
+    assert "Kept on validation: contrastive: Recall@20 0.134, at the start 0.131." in html
+    assert "no better validation for 3 evaluations" in html
+    assert "3\xa0min 21\xa0s with all choices" in html
+
+
 def test_every_figure_has_words_hardware_and_count(report_files, tmp_path: Path) -> None:
     _, html, page = everything(report_files, tmp_path / "report.html")
     # 3 scopes, 2 towers twice, 2 models, 3 curves

@@ -76,7 +76,7 @@ def test_the_manifest_says_what_the_files_are(bundle) -> None:
 def test_numbers_in_the_manifest_are_found_again(bundle, plan, reference, variant: str) -> None:
     """The least cosine over the gate's texts, measured here once more through `edge/` alone."""
     tokenizer = Tokenizer.from_vocab(bundle.edge_path / "vocab.txt", max_tokens=12)
-    texts = list(plan.trained.texts)
+    texts = [*plan.trained.texts, "", "🍵"]
     runner = _runner(bundle.edge_path / f"item_tower.{variant}.tflite")
     found = []
     for text in texts:
@@ -89,6 +89,48 @@ def test_numbers_in_the_manifest_are_found_again(bundle, plan, reference, varian
         if (e["tower"], e["variant"]) == ("item_tower", variant)
     ]  # fmt: skip
     assert entry["cosine_min"] == pytest.approx(least, abs=1e-6)
+
+
+def test_int8_keeps_tastes_beside_a_large_rest(trained) -> None:
+    """Tastes a hundredth as long as the rest, as of a long history of a trained run."""
+    import tensorflow as tf
+
+    from dualtower_export.edge_user_tower import split_user_tower
+    from dualtower_trainer.towers import TowerConfig, build_user_tower
+
+    random, dim, history = np.random.default_rng(3), 128, 12
+    tower = build_user_tower(TowerConfig(dim=dim, history_items=history, hidden_units=32))
+    kernel, _ = tower.get_layer("turn").weights
+    kernel.assign(
+        np.diag(np.r_[random.choice([-1, 1], dim - 2), 0, 0]) + random.normal(0, 1e-4, (dim, dim))
+    )
+    people = []
+    for _ in range(20):
+        items = np.zeros((1, history, dim), np.float32)
+        items[0, :, :-2] = random.normal(0, 0.03 / np.sqrt(dim), (history, dim - 2))
+        items[..., -1] = 1
+        people.append({"items": items, "mask": np.ones((1, history), np.float32)})
+    wanted = np.concatenate([tower(person).numpy() for person in people])
+
+    def least(model) -> float:
+        signature = [tf.TensorSpec([1, history, dim], name="items"),
+                     tf.TensorSpec([1, history], name="mask")]  # fmt: skip
+        graph = tf.function(
+            lambda items, mask: {"embedding": model({"items": items, "mask": mask})},
+            input_signature=signature,
+        )
+        module = tf.Module()
+        module.model = model
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [graph.get_concrete_function()], module
+        )
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        runner = Interpreter(model_content=converter.convert()).get_signature_runner()
+        found = np.concatenate([runner(**person)["embedding"] for person in people])
+        return cosines(taste(wanted), taste(found)).min()
+
+    assert least(tower) < 0.9
+    assert least(split_user_tower(tower)) > 0.999
 
 
 def test_a_phone_recommends_what_the_server_does(bundle, served) -> None:

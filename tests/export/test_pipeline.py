@@ -188,7 +188,7 @@ def test_a_variant_that_fails_its_gate_stays_out(run: Path, tmp_path: Path) -> N
     assert not (bundle.path / "edge" / "item_tower.dynamic_int8.tflite").exists()
     assert verify(bundle.path) == []
     card = (bundle.path / "model_card.md").read_text(encoding="utf-8")
-    assert "do not ship: cosine to float" in card
+    assert "do not ship: cosine of tastes to float" in card
 
 
 @pytest.mark.slow
@@ -256,7 +256,14 @@ def test_a_disk_that_fills_up_leaves_nothing(run: Path, tmp_path: Path, size: st
 
         def build() -> None:
             with pipeline._published(out) as folder:
-                pipeline._build(plan, data, folder, rejected=tmp_path / "r.json", command="x")
+                pipeline._build(
+                    plan,
+                    data,
+                    folder,
+                    rejected=tmp_path / "r.json",
+                    data_path=tmp_path,
+                    command="x",
+                )
 
         with pytest.raises(UnavailableError, match="no space left"):
             build()

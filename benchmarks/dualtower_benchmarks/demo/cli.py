@@ -87,11 +87,11 @@ def _tell(name: str, facts: Mapping[str, Any]) -> None:
 
         show([*import_tables(facts["import"]), counts_table("Split", facts["split"])])
     elif name == "train":
-        best = max(facts["history"], key=lambda look: look["validation_recall_at_20"])
+        start, chosen = (facts[key]["validation_recall_at_20"] for key in ("start", "chosen"))
         click.echo(
-            f"trained {facts['history'][-1]['step']} steps in {facts['wall_s']:.1f} s "
-            f"({facts['stopped']}); kept step {facts['best_step']} with validation Recall@20 "
-            f"{best['validation_recall_at_20']:.4f}" + ("; reused" if facts["reused"] else "")
+            f"trained in {facts['elapsed_s']:.1f} s ({facts['stopped']}); kept: {facts['kept']} "
+            f"with validation Recall@20 {chosen or 0:.4f} (at the start {start or 0:.4f})"
+            + ("; reused" if facts["reused"] else "")
         )
     elif name == "evaluate":
         from dualtower_trainer.evaluation_tables import evaluation_tables

@@ -62,16 +62,14 @@ def _warm(evaluation: Mapping[str, Any]) -> str | None:
     others = [row for name, row in rows.items() if name != OURS]
     if not others:
         return text + "."
-    listed = ", ".join(
-        f"{method_name(row['method'])} {with_error(row[_METRIC])[0]}" for row in others
-    )
+    listed = ", ".join(f"{method_name(row)} {with_error(row[_METRIC])[0]}" for row in others)
     highest = max(others, key=lambda row: row[_METRIC]["value"])
     return f"{text}; {listed}. {_difference(rows[OURS], highest)}"
 
 
 def _difference(ours: Row, theirs: Row) -> str:
     """By how much, and how many standard errors: of the paired difference where it is known."""
-    name = method_name(theirs["method"])
+    name = method_name(theirs)
     paired = theirs.get("reference_minus_this_recall_at_20")
     if paired is not None and is_estimate(paired):
         gap, error, kind = paired["value"], paired.get("se"), "of the paired difference"

@@ -10,21 +10,13 @@ from matplotlib.axes import Axes
 from dualtower_benchmarks.numerals import NBSP, count, estimate, is_estimate
 from dualtower_benchmarks.report.svg import MARKERS, SERIES, Panel, draw, plain_ticks, short_label
 
-__all__ = ["METHOD_NAMES", "OURS", "SCOPES", "method_name", "quality_panels"]
+__all__ = ["OURS", "SCOPES", "method_name", "quality_panels"]
 
 OURS = "dualtower"
 SCOPES = {
     "warm": "Known items",
     "cold": "New items among new items",
     "cold_in_full": "New items in the full catalogue",
-}
-METHOD_NAMES = {
-    "dualtower": "dualtower",
-    "popularity": "popularity",
-    "tfidf": "TF-IDF",
-    "itemknn": "ItemKNN",
-    "ease": "EASE",
-    "random": "random",
 }
 _METRICS = (("recall_at_20", "Recall@20"), ("ndcg_at_20", "NDCG@20"))
 _TWO_SIDED_95 = 1.96
@@ -40,9 +32,9 @@ def quality_panels(evaluation: Mapping[str, Any]) -> list[Panel]:
     return panels
 
 
-def method_name(method: str) -> str:
-    """What a reader calls a method of evaluation.json."""
-    return METHOD_NAMES.get(method, method)
+def method_name(row: Mapping[str, Any]) -> str:
+    """What a reader calls the method of a row of evaluation.json."""
+    return str(row.get("title", row["method"]))
 
 
 def _panel(scope: str, title: str, result: Mapping[str, Any]) -> Panel:
@@ -63,7 +55,7 @@ def _panel(scope: str, title: str, result: Mapping[str, Any]) -> Panel:
                 elinewidth=1.6,
                 label=label,
             )
-        axes.set_yticks(range(len(rows)), [short_label(method_name(row["method"])) for row in rows])
+        axes.set_yticks(range(len(rows)), [short_label(method_name(row)) for row in rows])
         for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
             tick.set_fontweight("bold" if row["method"] == OURS else "normal")
         axes.set_ylim(-0.6, len(rows) - 0.4)
@@ -75,7 +67,7 @@ def _panel(scope: str, title: str, result: Mapping[str, Any]) -> Panel:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
 
     alt = "; ".join(
-        f"{method_name(row['method'])} Recall@20 {estimate(row.get('recall_at_20'))}"
+        f"{method_name(row)} Recall@20 {estimate(row.get('recall_at_20'))}"
         for row in reversed(rows)
     )
     return draw(

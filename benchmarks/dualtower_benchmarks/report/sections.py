@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dualtower_benchmarks.numerals import share
 from dualtower_benchmarks.report import tables
 from dualtower_benchmarks.report.edge_figure import edge_latency_panels, edge_trade_panels
 from dualtower_benchmarks.report.inputs import Inputs
@@ -63,9 +64,10 @@ def _quality(inputs: Inputs) -> Section:
         key,
         title,
         note=(
-            "Users of the held-out future, the full catalogue as candidates, the history removed. "
-            "Recall@k is hits over min(k, targets). New items were removed from the training data "
-            "and from every history."
+            f"Users of {'a later log' if 'later_log' in inputs.evaluation else 'the test period'}, "
+            f"{'chosen items' if 'candidates' in inputs.evaluation else 'the full catalogue'} as "
+            "candidates, the history removed. Recall@k is hits over min(k, targets). New items are "
+            "in no training data and in no history."
         ),
         panels=quality_panels(inputs.evaluation),
         tables=tables.metric_tables(inputs.evaluation),
@@ -166,14 +168,30 @@ def _training(inputs: Inputs) -> Section:
     key, title = "training", "Training"
     if inputs.training is None:
         return Section(key, title, missing=inputs.absent["training"])
-    stopped = inputs.training.get("stopped")
     return Section(
         key,
         title,
-        note=f"Ended because: {stopped}." if stopped else "",
+        note=_how_trained(inputs.training),
         panels=training_panels(inputs.training),
         missing="" if inputs.training.get("history") else "the run records no history",
     )
+
+
+def _how_trained(training: Mapping[str, Any]) -> str:
+    notes = []
+    if kept := training.get("kept"):
+        metric = "validation_recall_at_20"
+        start, chosen = ((training.get(name) or {}).get(metric) for name in ("start", "chosen"))
+        numbers = ""
+        if start is not None and chosen is not None:
+            numbers = f": Recall@20 {share(chosen)}, at the start {share(start)}"
+        notes.append(
+            f"Kept on validation: {kept}{numbers}. The towers were then fitted once more on all "
+            "that is not test."
+        )
+    if stopped := training.get("stopped"):
+        notes.append(f"Contrastive training ended because: {stopped}.")
+    return " ".join(notes)
 
 
 def _data(inputs: Inputs) -> Section:

@@ -97,10 +97,7 @@ def metric_tables(evaluation: Mapping[str, Any]) -> list[Table]:
             Table(
                 caption,
                 ("method", *(_METRICS[key] for key in keys)),
-                [
-                    (method_name(row["method"]), *(_metric(row.get(key)) for key in keys))
-                    for row in rows
-                ],
+                [(method_name(row), *(_metric(row.get(key)) for key in keys)) for row in rows],
                 marked=frozenset(i for i, row in enumerate(rows) if row["method"] == OURS),
             )
         )
@@ -178,7 +175,7 @@ def variants_table(variants: Sequence[Mapping[str, Any]], points: Sequence[Any])
             "file",
             "verdict",
             "size",
-            "cosine, mean",
+            "cosine of tastes, mean",
             "Recall@10",
             "overlap@10",
             *(f"p50, {n} thread{'s' if n > 1 else ''}" for n in threads),

@@ -28,7 +28,7 @@ def training_panels(training: Mapping[str, Any]) -> list[Panel]:
     history = training.get("history", [])
     caption = (
         f"{count(training.get('examples'))} training examples, "
-        f"{duration(training.get('wall_s'))}; single run."
+        f"{duration(training.get('elapsed_s'))} with all choices; single run."
     )
     panels = []
     for name, title, keys in _CURVES:
