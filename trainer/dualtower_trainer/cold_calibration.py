@@ -8,9 +8,9 @@ from dualtower_trainer.checkpoint import embed_histories
 from dualtower_trainer.closed_form.cold_share import cold_scale_for_share
 from dualtower_trainer.data import Split
 from dualtower_trainer.learner import Learner
-from dualtower_trainer.learner_setup import logs_of
 from dualtower_trainer.run_config import RunConfig
 from dualtower_trainer.towers import fit_into_ball
+from dualtower_trainer.user_logs import rows_by_user
 
 __all__ = ["cold_scale"]
 
@@ -34,7 +34,7 @@ def cold_scale(
     cold = ~learner.known & ~blocked
     if cold.sum() < max(_FEWEST_COLD, 0.01 * len(cold)) or not learner.known.any():
         return 1.0 if share is None else share
-    logs = logs_of(parts.train)
+    logs = rows_by_user(parts.train)
     if len(logs) > config.train.validation_users:
         chosen = np.linspace(0, len(logs) - 1, config.train.validation_users).astype(int)
         logs = [logs[place] for place in np.unique(chosen)]

@@ -33,7 +33,7 @@ def closed_form_into_towers(
     Args:
         form: the closed form.
         item_head: gets the text map.
-        user_tower: gets the signs, the weights of history items and the prior.
+        user_tower: gets the turn, the weights of history items and the prior.
         mean: float32 [hidden], what the head subtracts from the encoder's output.
         vocabulary: of the wide part.
         prior: strength of what everybody likes.
@@ -42,7 +42,7 @@ def closed_form_into_towers(
     Returns:
         the items' own parts float32 [items, dim - 1]; those of the text where there are none.
     """
-    rank = len(form.signs)
+    rank = len(form.turn)
     numbers = form.parts(id_residual=id_residual)
     longest = np.linalg.norm(numbers[:, :-1], axis=1).max()
     scale = np.full(rank + 1, _ROOM / 2 / max(float(longest), 1e-12), np.float32)
@@ -59,7 +59,7 @@ def closed_form_into_towers(
     pool.attention.assign(attention)
     pool.position.assign(np.zeros(pool.position.shape))
     turn = np.zeros((rank + 2, rank + 2), np.float32)
-    turn[np.arange(rank), np.arange(rank)] = form.signs
+    turn[np.arange(rank), np.arange(rank)] = form.turn
     # the crowd is a sum over a history of one item, whose pool divides by √2
     liked = np.concatenate([prior * form.crowd * scale[:-1] / np.sqrt(2), [0, 0]])
     _set(user_tower, "turn", turn, liked)

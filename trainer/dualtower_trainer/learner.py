@@ -39,9 +39,9 @@ _RANDOM_TEXT, _RANDOM_OWN = 0.4, 0.02  # so long are the two parts of an item at
 class Learner:
     """Both towers in training, over cached item encodings.
 
-    An item is shown by its own parts or, with the chance `id_dropout` and where it has none, by
-    those of its text; the two have no weight in common, so learning to place unseen items moves no
-    item that is known.
+    An item is shown by its own parts or, in a share `id_dropout` of the steps and where it has
+    none, by those of its text; the two have no weight in common, so learning to place unseen items
+    moves no item that is known.
 
     Args:
         config: shape of the towers.
@@ -142,16 +142,15 @@ class Learner:
             )
         )
         self._temperature = Temperature(first, minimum=low, maximum=high)
-        self._towers = [
-            *(variable for variable in self.item_head.trainable_variables),
-            *self.user_tower.trainable_variables,
-            self._temperature.log_value,
+        # what a regression has fitted already moves slowly, what it knows nothing of freely
+        train = self.train
+        self._groups = [
+            (1.0, [*self.item_head.trainable_variables, self._temperature.log_value]),
+            (train.user_rate, list(self.user_tower.trainable_variables)),
+            (train.own_rate, [self._own]),
         ]
-        self._trainable = [*self._towers, self._own]
-        self._optimizers = [
-            self._optimizer(self._towers, 1.0),
-            self._optimizer([self._own], self.train.own_rate),
-        ]
+        self._trainable = [variable for _, group in self._groups for variable in group]
+        self._optimizers = [self._optimizer(group, rate) for rate, group in self._groups]
 
     @property
     def temperature(self) -> float:
@@ -286,8 +285,8 @@ class Learner:
         log_q, seed,
     ):  # fmt: skip
         with tf.GradientTape() as tape:
-            vectors = self._vectors(grams, rows, seed)
-            items = tf.gather(vectors, history) * tf.expand_dims(history_mask, -1)
+            vectors, read = self._vectors(grams, rows, seed)
+            items = tf.gather(read, history) * tf.expand_dims(history_mask, -1)
             people = self.user_tower({"items": items, "mask": history_mask}, training=True)
             loss = self._objective(
                 users=people,
@@ -306,19 +305,34 @@ class Learner:
         ]
         if self.train.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.train.clip_norm)
-        self._optimizers[0].apply_gradients(zip(gradients[:-1], self._towers, strict=True))
-        self._optimizers[1].apply_gradients([(gradients[-1], self._own)])
+        pairs = list(zip(gradients, self._trainable, strict=True))
+        for optimizer, (_, group) in zip(self._optimizers, self._groups, strict=True):
+            optimizer.apply_gradients(pairs[: len(group)])
+            pairs = pairs[len(group) :]
         # row 0 stands for every piece without a row
         self._table.scatter_nd_update([[0]], tf.zeros([1, self._table.shape[1]]))
         return loss
 
-    def _vectors(self, grams: tf.SparseTensor, rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def _vectors(
+        self, grams: tf.SparseTensor, rows: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Embeddings [rows, dim] as candidates, and as what a history is read from.
+
+        Only candidates are shown by their text though they have parts of their own, in a share
+        `id_dropout` of the steps.
+        """
+        heard, dropped = self.train.text_dropout, tf.random.experimental.stateless_fold_in(seed, 1)
+        kept = tf.random.stateless_uniform(tf.shape(grams.values), dropped) >= heard
+        grams = grams.with_values(grams.values * tf.cast(kept, tf.float32) / (1 - heard))
         text = self._project(tf.gather(self._dense, rows))
         text += tf.sparse.sparse_dense_matmul(grams, self._table)
-        shown = tf.random.stateless_uniform([tf.shape(rows)[0], 1], seed) >= self.train.id_dropout
-        own = tf.gather(self._known_rows, rows) * tf.cast(shown, tf.float32)
-        parts = own * tf.gather(self._own, rows) + (1 - own) * text
-        return self.item_head.get_layer("embedding")(parts)
+        known = tf.gather(self._known_rows, rows)
+        # all of a step or none of it: texts and own parts differ in strength, and would learn that
+        shown = tf.random.stateless_uniform([], seed) >= self.train.id_dropout
+        shown = known * tf.cast(shown, tf.float32)
+        own = tf.gather(self._own, rows)
+        fit = self.item_head.get_layer("embedding")
+        return fit(shown * own + (1 - shown) * text), fit(known * own + (1 - known) * text)
 
 
 def bucket_count(vocabulary: WideVocabulary) -> int:

@@ -7,13 +7,14 @@ import numpy as np
 from dualtower.errors import DataError
 from dualtower_trainer.closed_form.choose import Choice, taken_matrix
 from dualtower_trainer.closed_form.fit import ClosedForm, fit_closed_form
-from dualtower_trainer.data import Interactions, Split
+from dualtower_trainer.data import Split
 from dualtower_trainer.item_texts import ItemTexts
 from dualtower_trainer.learner import Learner
 from dualtower_trainer.run_config import RunConfig
 from dualtower_trainer.sampling import BatchSampler
+from dualtower_trainer.user_logs import rows_by_user
 
-__all__ = ["closed_form_of", "logs_of", "make_learner", "make_sampler"]
+__all__ = ["closed_form_of", "make_learner", "make_sampler"]
 
 
 def closed_form_of(parts: Split, texts: ItemTexts, config: RunConfig, choice: Choice) -> ClosedForm:
@@ -29,6 +30,7 @@ def closed_form_of(parts: Split, texts: ItemTexts, config: RunConfig, choice: Ch
             texts.features(texts.mean(parts.warm), options.encoder_share),
             rank=config.model.dim - 2,
             regularisation=choice.regularisation,
+            sharpening=choice.sharpening,
             text_pull=options.text_pull,
             ridge=options.ridge,
             max_items=options.max_items,
@@ -61,7 +63,7 @@ def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:
     options = config.train
     try:
         return BatchSampler(
-            logs_of(parts.train),
+            rows_by_user(parts.train),
             len(parts.catalogue),
             history_items=min(options.history_items, config.model.history_items),
             users_per_step=options.users_per_step,
@@ -71,10 +73,3 @@ def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:
         )
     except ValueError as error:
         raise DataError(f"nothing to train on: {error}; see `dualtower data describe`") from error
-
-
-def logs_of(log: Interactions) -> list[np.ndarray]:
-    """Rows of each training user, most recent first."""
-    order = np.lexsort((log.items, -log.timestamps, log.users))
-    starts = np.flatnonzero(np.diff(log.users[order], prepend=-1))
-    return np.split(log.items[order], starts[1:]) if len(order) else []

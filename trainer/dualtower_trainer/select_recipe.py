@@ -19,7 +19,7 @@ from dualtower_trainer.checkpoint import embed_histories
 from dualtower_trainer.closed_form.choose import Choice, choose_closed_form, is_gain, trend_of
 from dualtower_trainer.closed_form.fit import ClosedForm
 from dualtower_trainer.cold_calibration import cold_scale
-from dualtower_trainer.data import Dataset, Split, SplitConfig, split
+from dualtower_trainer.data import Dataset, Interactions, Split, SplitConfig, split
 from dualtower_trainer.fit_towers import fit_towers
 from dualtower_trainer.item_texts import ItemTexts
 from dualtower_trainer.learner import Learner
@@ -52,15 +52,20 @@ class Selection:
     facts: dict[str, Any]
 
 
-def inner_split(dataset: Dataset, config: RunConfig) -> Split:
+def inner_split(dataset: Dataset, config: RunConfig) -> tuple[Split, Interactions | None]:
     """The split that choices are made on, of the kind in which the result will be used.
 
     Where the configuration holds no unseen items out, some are hidden here, so that their placing
     can be judged. A period in which too few people do anything new is widened, unless it was asked
-    for by name.
+    by name.
+
+    Returns:
+        the split, and its training log with the items that were hidden here still in it; None
+        where the configuration itself holds items out, which nothing here may look at.
     """
     asked = config.split
-    if not asked.cold_share:
+    hides = not asked.cold_share and config.train.fresh_share > 0
+    if hides:
         asked = replace(asked, cold_share=config.train.fresh_share, cold_salt=_INNER_SALT)
     parts = split(dataset, asked, activity=config.filter)
     default = SplitConfig()
@@ -73,23 +78,32 @@ def inner_split(dataset: Dataset, config: RunConfig) -> Split:
             wider = split(dataset, replace(asked, validation_share=share), activity=config.filter)
             if len(wider.validation) > len(parts.validation):
                 parts = wider
-    return parts
+    if not hides:
+        return parts, None
+    open_config = replace(parts.config, cold_share=0.0)
+    return parts, split(dataset, open_config, activity=config.filter).train
 
 
-def select_recipe(parts: Split, texts: ItemTexts, config: RunConfig, run: Path) -> Selection:
-    """Chooses on the inner split.
+def select_recipe(
+    parts: Split,
+    with_hidden: Interactions | None,
+    texts: ItemTexts,
+    config: RunConfig,
+    run: Path,
+) -> Selection:
+    """Chooses on an inner split, as `inner_split` gives it.
 
     Raises:
         DataError: nobody can be asked.
     """
-    validation = Validation(parts, limit=config.train.validation_users)
+    validation = Validation(parts, limit=config.train.validation_users, with_cold=with_hidden)
     if not validation.asked:
         raise DataError(
             "no user of the validation period can be ranked; choose a longer one, e.g. "
             f"--set split.validation_share={min(0.5, 2 * config.split.validation_share):g}"
         )
     learner = make_learner(parts, texts, config)
-    choice, tried, trend = Choice(0.0, 0.0, 0.0, 0.0), [], np.ones(len(parts.catalogue))
+    choice, tried, trend = Choice(0.0, 0.0, 0.0), [], np.ones(len(parts.catalogue))
     if config.train.initial == "closed_form":
         form, choice, tried = _closed_form(parts, validation, texts, config)
         learner.start_from(form, prior=choice.prior)

@@ -58,7 +58,7 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     dataset = load_dataset(data)
-    inner = inner_split(dataset, config)
+    inner, with_hidden = inner_split(dataset, config)
     everything = split(dataset, config.split, refit=True, activity=config.filter)
     with exclusive_lock(run / ".lock"):
         remove_stale(run)
@@ -78,7 +78,7 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
         )
         selection = _selection(run / "selection.json")
         if selection is None:
-            selection = select_recipe(inner, texts, config, run)
+            selection = select_recipe(inner, with_hidden, texts, config, run)
             kept = {**asdict(selection)}
             write_text(run / "selection.json", json.dumps(kept, indent=2) + "\n")
         fitted = fit_final(everything, texts, config, selection, run)
@@ -107,13 +107,18 @@ def _examples(config: RunConfig, training: dict[str, Any]) -> int:
     return config.train.users_per_step * (len(training["losses"]) + len(training["final_losses"]))
 
 
+def _choice(stored: dict[str, Any]) -> Choice:
+    trends = tuple(tuple(trend) for trend in stored["trends"])
+    return Choice(**{**stored, "trends": trends})
+
+
 def _selection(path: Path) -> Selection | None:
     if not path.exists():
         return None
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return Selection(
-            Choice(**stored["choice"]), stored["steps"], stored["cold_scale"], stored["facts"]
+            _choice(stored["choice"]), stored["steps"], stored["cold_scale"], stored["facts"]
         )
     except (ValueError, KeyError, TypeError) as error:
         say(f"  {path} cannot be used ({error}); choosing again")

@@ -23,31 +23,36 @@ class TrainConfig:
         history_items: at most so many items of a history are read in a step.
         short_history_share: share of histories cut to 0 … 10 items.
         learning_rate: peak of a linear warm-up and a cosine decay.
-        own_rate: the rate of the items' own vectors, as a share of that of the towers.
+        user_rate: the rate of the user tower, as a share of that of the item tower.
+        own_rate: the rate of the items' own vectors, as the same share.
         warmup_steps: length of the warm-up.
         weight_decay: of AdamW, on the weight matrices only.
         clip_norm: longest gradient; a longer one is shortened. 0 is off.
-        id_dropout: chance that an item is shown by its text alone, as an unseen item will be.
+        id_dropout: share of the steps in which candidates are shown by their texts alone, as unseen
+            items will be.
+        text_dropout: chance that a gram of a text goes unread.
         validation_users: at most so many are ranked at each look.
         fresh_share: share of the items that selection hides as unseen, where the split has none.
     """
 
     seed: int = 0
     initial: str = "closed_form"
-    steps: int = 400
-    evaluate_every: int = 50
+    steps: int = 600
+    evaluate_every: int = 100
     patience: int = 4
     users_per_step: int = 128
     targets_per_user: int = 16
     uniform_negatives: int = 2048
     history_items: int = 128
     short_history_share: float = 0.2
-    learning_rate: float = 2e-4
-    own_rate: float = 0.05
+    learning_rate: float = 1e-4
+    user_rate: float = 0.02
+    own_rate: float = 0.02
     warmup_steps: int = 50
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
-    id_dropout: float = 0.5
+    id_dropout: float = 0.7
+    text_dropout: float = 0.3
     validation_users: int = 2000
     fresh_share: float = 0.15
 
@@ -59,11 +64,13 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in (
-            "steps", "uniform_negatives", "warmup_steps", "seed", "weight_decay", "own_rate",
-            "clip_norm",
+            "steps", "uniform_negatives", "warmup_steps", "seed", "weight_decay", "user_rate",
+            "own_rate", "clip_norm",
         ):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.text_dropout < 1:
+            raise ValueError(f"text_dropout must be in [0, 1), got {self.text_dropout}")
         for name in ("short_history_share", "id_dropout", "fresh_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")

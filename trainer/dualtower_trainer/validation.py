@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualtower_trainer.data import Split
+from dualtower_trainer.data import Interactions, Split
 from dualtower_trainer.metrics import ndcg_at, recall_at, top_k
+from dualtower_trainer.user_logs import rows_by_user
 
 __all__ = ["Look", "Validation"]
 
@@ -80,14 +81,27 @@ class Validation:
         cold: bool [items] that training did not see.
     """
 
-    def __init__(self, parts: Split, *, limit: int) -> None:
+    def __init__(self, parts: Split, *, limit: int, with_cold: Interactions | None = None) -> None:
+        """Takes the people of `parts.validation`.
+
+        With `with_cold`, the training log before items were hidden as unseen, those who took such
+        an item there are asked for it too, by what else they took: many more than take one in the
+        validation period.
+        """
         held = parts.validation
-        places = np.arange(len(held))
-        if len(places) > limit:
-            places = np.unique(np.linspace(0, len(places) - 1, limit).astype(int))
-        self.histories = [held.histories[place] for place in places]
-        self._warm_targets = [held.warm_targets[place] for place in places]
-        self._cold_targets = [held.cold_targets[place] for place in places]
+        nothing = np.empty(0, np.int32)
+        rows = _evenly(len(held), limit)
+        self.histories = [held.histories[row] for row in rows]
+        self._warm_targets = [held.warm_targets[row] for row in rows]
+        self._cold_targets = [held.cold_targets[row] for row in rows]
+        if with_cold is not None:
+            self._cold_targets = [nothing] * len(rows)
+            people = _people_with_hidden(parts, with_cold)
+            for row in _evenly(len(people), limit):
+                history, hidden = people[row]
+                self.histories.append(history)
+                self._warm_targets.append(nothing)
+                self._cold_targets.append(hidden)
         blocked = parts.catalogue.blocked
         self.warm = parts.warm & ~blocked
         self.cold = ~parts.warm & ~blocked
@@ -122,6 +136,24 @@ class Validation:
                 values[first, places] = recall_at(_K, lists, wanted)
                 values[first + 1, places] = ndcg_at(_K, lists, wanted)
         return Look(*values)
+
+
+def _evenly(count: int, limit: int) -> np.ndarray:
+    return (
+        np.unique(np.linspace(0, count - 1, min(count, limit)).astype(int))
+        if count
+        else (np.empty(0, int))
+    )
+
+
+def _people_with_hidden(parts: Split, log: Interactions) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What each user took of the items that training sees, most recent first, and of the others."""
+    people = []
+    for rows in rows_by_user(log):
+        hidden = parts.cold[rows]
+        if hidden.any() and not hidden.all():
+            people.append((rows[~hidden], rows[hidden]))
+    return people
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,11 +1,12 @@
 """Which settings of the closed form foresee the validation period best.
 
-One at a time, each with the best of the ones before it: regularisation, prior, trend. The first
-value of a grid is the default, which another one must beat clearly.
+One at a time, each with the best of the ones before it: regularisation, sharpening, prior, trend.
+The first value of a grid is the default, which another one must beat clearly.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,9 @@ from dualtower_trainer.closed_form.trend import trend_scale
 from dualtower_trainer.data import Split
 from dualtower_trainer.validation import Look, Validation
 
+_YOUNG = 0.025  # share of the log's span
+_TRENDS = 5
+
 __all__ = ["Choice", "choose_closed_form", "is_gain", "taken_matrix", "trend_of"]
 
 
@@ -30,14 +34,16 @@ class Choice:
     Attributes:
         regularisation: λ.
         prior: strength of the prior beside one item.
-        half_life: of the recent popularity, as a share of the log's span.
-        trend_power: 0 where no trend helps by more than one standard error.
+        sharpening: of the comparison among known items.
+        trends: each the half-life of the recent popularity as a share of the log's span, the
+            power, and the freshness; their geometric mean is the trend. Empty where no trend helps
+            by more than one standard error.
     """
 
     regularisation: float
+    sharpening: float
     prior: float
-    half_life: float
-    trend_power: float
+    trends: tuple[tuple[float, float, float], ...] = ()
 
 
 def taken_matrix(parts: Split) -> sparse.csr_matrix:
@@ -87,29 +93,38 @@ def choose_closed_form(
         tried.append({**vars(choice), "value": look.value, **look.numbers()})
         return look
 
-    best: tuple[Look, ClosedForm, Choice] | None = None
-    for regularisation in config.regularisation:
+    def fitted(choice: Choice) -> tuple[Look, ClosedForm, Choice]:
         form = fit_closed_form(
             taken,
             features,
             rank=rank,
-            regularisation=regularisation,
+            regularisation=choice.regularisation,
+            sharpening=choice.sharpening,
             text_pull=config.text_pull,
             ridge=config.ridge,
             max_items=config.max_items,
         )
-        choice = Choice(regularisation, config.prior[0], config.half_lives[0], 0.0)
         look = ask(form, choice)
-        tell(f"  regularisation {regularisation:g}: {_line(look)}")
-        if best is None or _clearly_better(look, best[0]):
-            best = look, form, choice
-    assert best is not None
+        tell(f"  regularisation {choice.regularisation:g}, sharpening {choice.sharpening:g}: "
+             f"{_line(look)}")  # fmt: skip
+        return look, form, choice
+
+    first = Choice(
+        config.regularisation[0], config.sharpening[0] if id_residual else 0.0, config.prior[0]
+    )
+    best = fitted(first)
+    for regularisation in config.regularisation[1:]:
+        other = fitted(replace(first, regularisation=regularisation))
+        best = other if _clearly_better(other[0], best[0]) else best
+    for sharpening in config.sharpening[1:] if id_residual else ():
+        other = fitted(replace(best[2], sharpening=sharpening))
+        best = other if _clearly_better(other[0], best[0]) else best
     look, form, choice = best
     for prior in config.prior[1:]:
         candidate = replace(choice, prior=prior)
-        other = ask(form, candidate)
-        if _clearly_better(other, look):
-            look, choice = other, candidate
+        asked = ask(form, candidate)
+        if _clearly_better(asked, look):
+            look, choice = asked, candidate
     tell(f"  prior {choice.prior:g}: {_line(look)}")
     if trend and len(set(parts.train.timestamps.tolist())) > 1:
         choice = _choose_trend(ask, form, choice, look, config, tell)
@@ -124,18 +139,20 @@ def _choose_trend(
     config: ClosedFormConfig,
     tell: Callable[[str], None],
 ) -> Choice:
-    best, chosen = without, choice
-    for half_life in config.half_lives:
-        for power in config.trend_powers:
-            candidate = replace(choice, half_life=half_life, trend_power=power)
-            look = ask(form, candidate)
-            if np.nanmean(look.warm_value) > np.nanmean(best.warm_value):
-                best, chosen = look, candidate
+    asked = []
+    for trend in itertools.product(config.half_lives, config.trend_powers, config.freshness):
+        look = ask(form, replace(choice, trends=(trend,)))
+        asked.append((float(np.nanmean(look.warm_value)), trend))
+    asked.sort(reverse=True)
+    # several near the top are as good as each other, and their mean is steadier than any
+    chosen = replace(choice, trends=tuple(trend for _, trend in asked[:_TRENDS]))
+    best = ask(form, chosen)
     if not is_gain(best.warm_value - without.warm_value, errors=1.0):
         tell("  no trend: none helps by more than one standard error")
         return choice
-    tell(f"  trend: half-life {chosen.half_life:g} of the log, power {chosen.trend_power:g}: "
-         f"{_line(best)}")  # fmt: skip
+    half_life, power, freshness = chosen.trends[0]
+    tell(f"  trend: half-life {half_life:g} of the log, power {power:g}, freshness {freshness:g} "
+         f"and {len(chosen.trends) - 1} like it: {_line(best)}")  # fmt: skip
     return chosen
 
 
@@ -143,15 +160,22 @@ def trend_of(parts: Split, config: ClosedFormConfig, choice: Choice) -> np.ndarr
     """The trend scale float32 [items] at the end of the training log."""
     log = parts.train
     now_s, first_s = int(log.timestamps.max()), int(log.timestamps.min())
-    return trend_scale(
-        log.items,
-        log.timestamps,
-        len(parts.catalogue),
-        now_s=now_s,
-        half_life_s=max(1.0, choice.half_life * (now_s - first_s)),
-        power=choice.trend_power,
-        smoothing=config.trend_smoothing,
-    )
+    span_s = max(1, now_s - first_s)
+    logarithm = np.zeros(len(parts.catalogue))
+    for half_life, power, freshness in choice.trends:
+        scale = trend_scale(
+            log.items,
+            log.timestamps,
+            len(parts.catalogue),
+            now_s=now_s,
+            half_life_s=max(1.0, half_life * span_s),
+            power=power,
+            smoothing=config.trend_smoothing,
+            freshness=freshness,
+            young_s=max(1.0, _YOUNG * span_s),
+        )
+        logarithm += np.log(scale) / len(choice.trends)
+    return np.exp(logarithm).astype(np.float32)
 
 
 def is_gain(differences: np.ndarray, *, errors: float) -> bool:

@@ -32,11 +32,13 @@ class ItemFactors:
         vectors: float32 [items, rank], most important number first.
         log_weights: float32 [items], ln d².
         signs: float32 [rank], 1 or -1.
+        spectrum: float32 [rank], |eigenvalue| over the largest, at most 1; 1 where there is none.
     """
 
     vectors: np.ndarray
     log_weights: np.ndarray
     signs: np.ndarray
+    spectrum: np.ndarray
 
 
 def factorise(precision: np.ndarray, rank: int, *, seed: int = 0) -> ItemFactors:
@@ -68,4 +70,6 @@ def factorise(precision: np.ndarray, rank: int, *, seed: int = 0) -> ItemFactors
     padded[:, :kept] = vectors
     signs = np.ones(rank, np.float32)
     signs[:kept] = np.where(values < 0, -1.0, 1.0)
-    return ItemFactors(padded, np.log(deviations**2).astype(np.float32), signs)
+    spectrum = np.ones(rank, np.float32)
+    spectrum[:kept] = np.abs(values) / max(float(np.abs(values[0])), 1e-12)
+    return ItemFactors(padded, np.log(deviations**2).astype(np.float32), signs, spectrum)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -24,7 +24,7 @@ class ClosedForm:
         known: bool [items], the items that have such numbers of their own.
         text: the map from text features to the same numbers.
         from_text: float32 [items, rank + 1], that map of every item.
-        signs: float32 [rank], 1 or -1, by which a person differs from the sum of the items.
+        turn: float32 [rank], by which a person differs from the sum of the items.
         crowd: float32 [rank], what everybody likes, as strong as one item of a history.
     """
 
@@ -32,7 +32,7 @@ class ClosedForm:
     known: np.ndarray
     text: TextMap
     from_text: np.ndarray
-    signs: np.ndarray
+    turn: np.ndarray
     crowd: np.ndarray
 
     def parts(self, *, id_residual: bool = True) -> np.ndarray:
@@ -43,7 +43,7 @@ class ClosedForm:
 
     def person_values(self, parts: np.ndarray) -> np.ndarray:
         """What each item adds to a person, float32 [items, rank]."""
-        return np.exp(parts[:, -1:]) * parts[:, :-1] * self.signs
+        return np.exp(parts[:, -1:]) * parts[:, :-1] * self.turn
 
 
 def fit_closed_form(
@@ -52,6 +52,7 @@ def fit_closed_form(
     *,
     rank: int,
     regularisation: float,
+    sharpening: float,
     text_pull: float,
     ridge: float,
     max_items: int,
@@ -63,6 +64,10 @@ def fit_closed_form(
         features: of the texts of all items.
         rank: numbers of a vector.
         regularisation: λ, see `precision_matrix`.
+        sharpening: items that training knows are compared by eigenvalues to the power
+            1 + sharpening, which quietens the weak directions, where the noise is. Their own
+            vectors carry it and the person undoes half of it, so that items placed by their text,
+            which need every direction, are compared as they were.
         text_pull: see `precision_matrix`.
         ridge: see `fit_text_map`.
         max_items: only so many of the most frequent items get numbers of their own.
@@ -84,17 +89,19 @@ def fit_closed_form(
     counts = popularity[rows]
     level = np.average(factors.log_weights, weights=counts)
     own = np.zeros((taken.shape[1], rank + 1), np.float32)
-    own[rows, :-1] = factors.vectors
+    gain = factors.spectrum**sharpening
+    own[rows, :-1] = factors.vectors * gain
     own[rows, -1] = factors.log_weights - level
     known = np.zeros(taken.shape[1], bool)
     known[rows] = True
+    plain = own[rows].copy()
+    plain[:, :-1] = factors.vectors
     text = fit_text_map(
-        features, rows, own[rows], counts, ridge=ridge, centred=np.arange(rank + 1) == rank
+        features, rows, plain, counts, ridge=ridge, centred=np.arange(rank + 1) == rank
     )
-    form = ClosedForm(own, known, text, text.apply(features), factors.signs, np.zeros(rank))
-    return ClosedForm(
-        own, known, text, form.from_text, factors.signs, _crowd(taken, form, counts, rows)
-    )
+    turn = factors.signs / gain
+    form = ClosedForm(own, known, text, text.apply(features), turn, np.zeros(rank, np.float32))
+    return replace(form, crowd=_crowd(taken, form, counts, rows))
 
 
 def _crowd(

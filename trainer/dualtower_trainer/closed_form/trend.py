@@ -16,11 +16,14 @@ def trend_scale(
     half_life_s: float,
     power: float,
     smoothing: float,
+    freshness: float = 0.0,
+    young_s: float = 1.0,
 ) -> np.ndarray:
-    """((r_j + a·R/N) / (n_j + a))^power, scaled to mean 1 over interactions.
+    """((r_j + a·R/N) / (n_j + a))^power · (1 + age_j / young)^-freshness, of mean 1.
 
     r_j is the popularity with weights that halve every `half_life_s`, R its sum, n_j the plain
-    popularity, N its sum and a the smoothing: an item of average trend gets 1.
+    popularity, N its sum and a the smoothing; the age is the time since an item was first taken.
+    The mean is taken over interactions, so an item of average trend gets about 1.
 
     Args:
         items: int [interactions].
@@ -36,7 +39,9 @@ def trend_scale(
     recent = np.bincount(items, weights=np.exp2(-np.maximum(age, 0)), minlength=n_items)
     typical = recent.sum() / overall.sum()
     ratio = (recent + smoothing * typical) / ((overall + smoothing) * typical)
-    scale = ratio**power
+    first = np.full(n_items, now_s, np.float64)
+    np.minimum.at(first, items, timestamps)
+    scale = ratio**power * (1 + (now_s - first) / young_s) ** -freshness
     scale /= np.average(scale, weights=overall)
     scale[overall == 0] = 1.0
     return scale.astype(np.float32)
