@@ -24,7 +24,7 @@ __all__ = ["SECTIONS", "load_section", "read_toml", "to_toml"]
 SECTIONS = (
     "closed_form",
     "data", "split", "filter", "encoder", "finetune", "model", "train", "loss", "evaluate",
-    "explain", "export", "serve", "bench",
+    "adversarial", "heads", "explain", "export", "serve", "bench",
 )  # fmt: skip
 
 T = TypeVar("T")

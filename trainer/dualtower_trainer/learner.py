@@ -15,6 +15,8 @@ from safetensors.numpy import save
 
 from dualtower.errors import DataError
 from dualtower.files import atomic_file
+from dualtower_trainer.adversarial import adversarial_loss
+from dualtower_trainer.adversarial_config import AdversarialConfig
 from dualtower_trainer.closed_form import ClosedForm, TextFeatures
 from dualtower_trainer.initialise import closed_form_into_towers
 from dualtower_trainer.loss_config import LossConfig
@@ -52,6 +54,7 @@ class Learner:
         vocabulary: of the wide part.
         vocabulary_size: pieces of the tokeniser.
         popularity: float [items], interactions in training.
+        adversarial: whether the loss is also taken at embeddings moved where it grows.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class Learner:
         vocabulary: WideVocabulary,
         vocabulary_size: int,
         popularity: np.ndarray,
+        adversarial: AdversarialConfig | None = None,
     ) -> None:
         self.config, self.train, self.loss_config = config, train, loss
+        self._adversarial = adversarial or AdversarialConfig()
         self._features, self._vocabulary = features, vocabulary
         self._encoder_mean = encoder_mean
         pairs = len(vocabulary.pairs)
@@ -288,16 +293,28 @@ class Learner:
             vectors, read = self._vectors(grams, rows, seed)
             items = tf.gather(read, history) * tf.expand_dims(history_mask, -1)
             people = self.user_tower({"items": items, "mask": history_mask}, training=True)
-            loss = self._objective(
-                users=people,
-                positives=tf.gather(vectors, targets),
-                positive_mask=target_mask,
-                candidates=tf.gather(vectors, candidates),
-                log_expected_count=log_q,
-                accidental=accidental,
-                temperature=self._temperature(),
-                weights=tf.gather(self._weights, tf.gather(rows, targets)),
-            )
+
+            def loss_of(people: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
+                return self._objective(
+                    users=people,
+                    positives=tf.gather(vectors, targets),
+                    positive_mask=target_mask,
+                    candidates=tf.gather(vectors, candidates),
+                    log_expected_count=log_q,
+                    accidental=accidental,
+                    temperature=self._temperature(),
+                    weights=tf.gather(self._weights, tf.gather(rows, targets)),
+                )
+
+            loss = loss_of(people, vectors)
+            if self._adversarial.is_on:
+                loss += self._adversarial.weight * adversarial_loss(
+                    lambda tastes: loss_of(
+                        _with_taste(people, tastes[0]), _with_taste(vectors, tastes[1])
+                    ),
+                    [people[:, :-2], vectors[:, :-2]],
+                    self._adversarial,
+                )
         gradients = tape.gradient(loss, self._trainable)
         gradients = [
             tf.convert_to_tensor(gradient) if gradient is not None else tf.zeros_like(variable)
@@ -349,3 +366,8 @@ def _below(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarr
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
+def _with_taste(embeddings: tf.Tensor, tastes: tf.Tensor) -> tf.Tensor:
+    """Embeddings [n, dim] with other tastes [n, dim - 2]; weight and rest stay."""
+    return tf.concat([tastes, embeddings[:, -2:]], axis=1)
+
+

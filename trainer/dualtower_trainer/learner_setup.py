@@ -52,6 +52,7 @@ def make_learner(parts: Split, texts: ItemTexts, config: RunConfig) -> Learner:
         vocabulary_size=texts.vocabulary_size,
         popularity=np.bincount(parts.train.items, minlength=len(parts.catalogue)),
     )
+        adversarial=config.adversarial,
 
 
 def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from dualtower_trainer.adversarial_config import AdversarialConfig
 from dualtower_trainer.closed_form.config import ClosedFormConfig
 from dualtower_trainer.data.activity_filter import FilterConfig
 from dualtower_trainer.data.split_config import SplitConfig
@@ -27,6 +28,7 @@ RUN_SECTIONS: dict[str, type] = {
     "train": TrainConfig,
 }
 
+    "adversarial": AdversarialConfig,
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -43,3 +45,4 @@ class RunConfig:
 
     def sections(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in RUN_SECTIONS}
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
