@@ -95,20 +95,24 @@ def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 SETTINGS = (
     "encoder.max_tokens=8",
-    "model.dim=16",
+    "model.dim=32",
     "model.history_items=12",
     "model.hidden_units=16",
     "split.validation_days=30",
     "split.test_days=30",
     "split.cold_share=0.15",
-    "train.steps=120",
-    "train.evaluate_every=20",
+    "closed_form.regularisation=30",
+    "closed_form.sharpening=0",
+    "closed_form.half_lives=0.1",
+    "closed_form.trend_powers=0.5",
+    "train.steps=40",
+    "train.evaluate_every=8",
     "train.patience=20",
     "train.users_per_step=32",
     "train.targets_per_user=4",
     "train.uniform_negatives=64",
-    "train.warmup_steps=10",
-    "train.learning_rate=0.01",
+    "train.warmup_steps=5",
+    "train.learning_rate=0.003",
 )
 
 

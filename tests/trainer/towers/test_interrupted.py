@@ -1,0 +1,135 @@
+"""Trainings that a signal, a full disk, a damaged file or a bad rate cut short."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from dualtower.errors import DataError
+from dualtower_trainer.cli import load_run_config
+from dualtower_trainer.train import train
+
+CHECKPOINTS = ("select.safetensors", "state.safetensors")
+SMALL = ("train.steps=8", "train.evaluate_every=4")
+
+
+def command(shop: Path, run: Path, settings: tuple[str, ...], *more: str) -> list[str]:
+    sets = [part for setting in settings for part in ("--set", setting)]
+    code = "from dualtower.cli import main; main()"
+    return [
+        sys.executable, "-c", code, "train", "--data", str(shop), "--out", str(run), *sets, *more,
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(
+    how: signal.Signals,
+    checkpoint: str,
+    trained_run: Path,
+    shop: Path,
+    settings: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    """The signal comes at whatever step follows the first checkpoint of either phase."""
+    whole = json.loads((trained_run / "training.json").read_text())
+    assert whole["kept"] == "contrastive", "else there is no last fit to interrupt"
+    run = tmp_path / "run"
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "2"}
+    process = subprocess.Popen(
+        command(shop, run, settings), stderr=subprocess.PIPE, text=True, env=environment
+    )
+    while not (run / checkpoint).exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    finished_first = process.returncode == 0
+    if not finished_first:
+        assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), errors
+        assert not (run / "model").exists()
+    again = subprocess.run(
+        command(shop, run, settings, "--json"), capture_output=True, text=True, env=environment,
+        check=True,
+    )  # fmt: skip
+    ours = json.loads(again.stdout)
+    for name in ("losses", "final_losses"):
+        assert ours[name] == whole[name], "the very same numbers"
+    assert ours["cold_scale"] == whole["cold_scale"]
+    expected = load_file(trained_run / "model" / "towers.safetensors")
+    for name, tensor in load_file(run / "model" / "towers.safetensors").items():
+        np.testing.assert_array_equal(tensor, expected[name], err_msg=name)
+
+
+def test_divergence_is_named(shop: Path, settings: tuple[str, ...], tmp_path: Path) -> None:
+    wild = load_run_config(None, (*settings, "train.learning_rate=1e30", "train.warmup_steps=0"))
+    with pytest.raises(DataError, match=r"diverged at step \d+: the loss is nan.*learning_rate"):
+        train(shop, tmp_path / "run", wild)
+    assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+def test_a_truncated_checkpoint_is_named(
+    trained_run: Path, shop: Path, settings: tuple[str, ...], tmp_path: Path, checkpoint: str
+) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    (run / "training.json").unlink()
+    if checkpoint == CHECKPOINTS[0]:
+        (run / "selection.json").unlink()
+    state = run / checkpoint
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(DataError, match=rf"checkpoint .*{checkpoint} cannot be .*--overwrite"):
+        train(shop, run, load_run_config(None, settings))
+    done = train(shop, run, load_run_config(None, (*settings, *SMALL)), overwrite=True)
+    assert done["history"][-1]["step"] == 8
+
+
+def test_a_broken_selection_is_chosen_again(
+    trained_run: Path, shop: Path, settings: tuple[str, ...], tmp_path: Path, capsys
+) -> None:
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    (run / "training.json").unlink()
+    (run / "selection.json").write_text('{"choice": {}}')
+    done = train(shop, run, load_run_config(None, settings))
+    assert "choosing again" in capsys.readouterr().err
+    whole = json.loads((trained_run / "training.json").read_text())
+    assert done["losses"] == whole["losses"]
+    assert done["chosen"] == whole["chosen"]
+
+
+def test_a_full_disk_is_named_and_leaves_no_model(
+    shop: Path, settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A limit on the size of a file stands in for the disk: the kernel refuses the write."""
+    run = tmp_path / "run"
+    limited = ["bash", "-c", 'ulimit -f 12 && exec "$@"', "limited"]
+    done = subprocess.run(
+        [*limited, *command(shop, run, settings)], capture_output=True, text=True, check=False,
+        preexec_fn=_ignore_file_size_signal,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (run / "model").exists()
+    assert list(run.rglob("*.tmp-*")) == []
+
+
+def _ignore_file_size_signal() -> None:
+    """With SIGXFSZ ignored, a write beyond the limit fails with EFBIG instead of a death."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
