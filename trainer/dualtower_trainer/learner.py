@@ -360,14 +360,14 @@ def bucket_count(vocabulary: WideVocabulary) -> int:
     return int(pair_tables(vocabulary.pairs + 1, pieces, pieces + 1).keys.shape[1])
 
 
+def _with_taste(embeddings: tf.Tensor, tastes: tf.Tensor) -> tf.Tensor:
+    """Embeddings [n, dim] with other tastes [n, dim - 2]; weight and rest stay."""
+    return tf.concat([tastes, embeddings[:, -2:]], axis=1)
+
+
 def _below(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
-def _with_taste(embeddings: tf.Tensor, tastes: tf.Tensor) -> tf.Tensor:
-    """Embeddings [n, dim] with other tastes [n, dim - 2]; weight and rest stay."""
-    return tf.concat([tastes, embeddings[:, -2:]], axis=1)
-
-

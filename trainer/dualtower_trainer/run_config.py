@@ -26,9 +26,9 @@ RUN_SECTIONS: dict[str, type] = {
     "closed_form": ClosedFormConfig,
     "loss": LossConfig,
     "train": TrainConfig,
+    "adversarial": AdversarialConfig,
 }
 
-    "adversarial": AdversarialConfig,
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -42,7 +42,7 @@ class RunConfig:
     closed_form: ClosedFormConfig = field(default_factory=ClosedFormConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
 
     def sections(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in RUN_SECTIONS}
-    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
