@@ -51,8 +51,8 @@ def make_learner(parts: Split, texts: ItemTexts, config: RunConfig) -> Learner:
         vocabulary=texts.vocabulary,
         vocabulary_size=texts.vocabulary_size,
         popularity=np.bincount(parts.train.items, minlength=len(parts.catalogue)),
-    )
         adversarial=config.adversarial,
+    )
 
 
 def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:
