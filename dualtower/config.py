@@ -23,7 +23,8 @@ __all__ = ["SECTIONS", "load_section", "read_toml", "to_toml"]
 
 SECTIONS = (
     "closed_form",
-    "data", "split", "filter", "encoder", "finetune", "model", "train", "loss", "evaluate",
+    "data", "split", "filter", "encoder", "finetune", "model", "train", "loss", "negatives",
+    "evaluate",
     "adversarial", "heads", "explain", "export", "serve", "bench",
 )  # fmt: skip
 
