@@ -11,6 +11,7 @@ import numpy as np
 
 from dualtower.errors import DataError
 from dualtower.progress import bar, say
+from dualtower_trainer.batch_stream import BatchStream
 from dualtower_trainer.learner import Learner
 from dualtower_trainer.sampling import BatchSampler
 from dualtower_trainer.stop_signal import stop_signal
@@ -44,8 +45,10 @@ def fit_towers(
     options = learner.train
     best: dict[str, np.ndarray] = learner.weights()
     facts: dict[str, Any] = {"step": 0, "history": [], "losses": [], "wall_s": 0.0}
+    stream = BatchStream(sampler, seed=options.seed)
     if state.exists():
-        best, facts = learner.restore(state)
+        best, facts, drawn = learner.restore(state)
+        stream.restore(drawn)
         if 0 < facts["step"] < steps:
             say(f"  resuming at step {facts['step']} of {steps}")
     elif look is not None:
@@ -56,7 +59,7 @@ def fit_towers(
         moving.advance(facts["step"])
         while stopped is None:
             step = facts["step"]
-            loss = learner.step(sampler.batch(seed=options.seed, step=step), step)
+            loss = learner.step(stream.batch(step, learner), step)
             _check(loss, step, facts["losses"], options.learning_rate)
             facts["losses"].append(loss)
             facts["step"] = step + 1
@@ -70,12 +73,12 @@ def fit_towers(
                     facts["history"].append(entry)
                     note = f"recall@20 {entry['validation_recall_at_20'] or 0:.4f}"
                 facts["wall_s"] = time.monotonic() - begin_s
-                learner.save(state, best, facts)
+                learner.save(state, best, facts, stream.state())
                 stopped = _stopped(facts, steps, options.patience)
             moving.advance(note=note)
             if interrupted.is_set() and stopped is None:
                 facts["wall_s"] = time.monotonic() - begin_s
-                learner.save(state, best, facts)
+                learner.save(state, best, facts, stream.state())
                 say(f"stopped at step {facts['step']}; run the same command to resume")
                 raise KeyboardInterrupt
     best_step = facts["step"]

@@ -206,10 +206,20 @@ class Learner:
         for place, variable in enumerate(self._trainable):
             variable.assign(tensors[f"variable/{place:02d}"])
 
-    def save(self, path: Path, best: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-        """Writes weights, optimiser, the best weights so far and `facts` as one whole file."""
+    def save(
+        self,
+        path: Path,
+        best: Mapping[str, np.ndarray],
+        facts: Mapping[str, Any],
+        stream: Mapping[str, np.ndarray],
+    ) -> None:
+        """Writes weights, optimiser, the best weights so far and `facts` as one whole file.
+
+        `stream` is the state of the batches, for whoever draws them.
+        """
         tensors = {f"now/{name}": value for name, value in self.weights().items()}
         tensors |= {f"best/{name}": value for name, value in best.items()}
+        tensors |= {f"stream/{name}": value for name, value in stream.items()}
         tensors |= {
             f"optimizer/{place:03d}": np.asarray(variable.numpy())
             for place, variable in enumerate(self._slots())
@@ -218,8 +228,10 @@ class Learner:
             # not save_file: it reports a full disk as an error of its own kind
             temporary.write_bytes(save(tensors, metadata={"facts": json.dumps(facts)}))
 
-    def restore(self, path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Continues from a file of `save`; returns the best weights and the facts.
+    def restore(
+        self, path: Path
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, np.ndarray]]:
+        """Continues from a file of `save`; returns the best weights, the facts and the stream.
 
         Raises:
             DataError: the file is truncated or belongs to other shapes.
@@ -235,7 +247,7 @@ class Learner:
             raise DataError(
                 f"the checkpoint {path} cannot be used ({error}); start again with --overwrite"
             ) from error
-        return _below(tensors, "best/"), facts
+        return _below(tensors, "best/"), facts, _below(tensors, "stream/")
 
     def _slots(self) -> list[tf.Variable]:
         return [variable for optimizer in self._optimizers for variable in optimizer.variables]

@@ -10,6 +10,7 @@ from dualtower_trainer.closed_form.fit import ClosedForm, fit_closed_form
 from dualtower_trainer.data import Split
 from dualtower_trainer.item_texts import ItemTexts
 from dualtower_trainer.learner import Learner
+from dualtower_trainer.pairs import near_duplicate_groups
 from dualtower_trainer.run_config import RunConfig
 from dualtower_trainer.sampling import BatchSampler
 from dualtower_trainer.user_logs import rows_by_user
@@ -62,6 +63,9 @@ def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:
         DataError: nobody took two items.
     """
     options = config.train
+    groups = None
+    if config.negatives.needs_groups:
+        groups = near_duplicate_groups(list(parts.catalogue.texts))
     try:
         return BatchSampler(
             rows_by_user(parts.train),
@@ -71,6 +75,8 @@ def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:
             targets_per_user=options.targets_per_user,
             uniform_negatives=options.uniform_negatives,
             short_history_share=options.short_history_share,
+            negatives=config.negatives,
+            groups=groups,
         )
     except ValueError as error:
         raise DataError(f"nothing to train on: {error}; see `dualtower data describe`") from error

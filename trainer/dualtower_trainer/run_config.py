@@ -12,6 +12,7 @@ from dualtower_trainer.data.split_config import SplitConfig
 from dualtower_trainer.encoder import EncoderConfig
 from dualtower_trainer.finetune_config import FinetuneConfig
 from dualtower_trainer.loss_config import LossConfig
+from dualtower_trainer.negatives_config import NegativesConfig
 from dualtower_trainer.tower_config import TowerConfig
 from dualtower_trainer.train_config import TrainConfig
 
@@ -25,6 +26,7 @@ RUN_SECTIONS: dict[str, type] = {
     "model": TowerConfig,
     "closed_form": ClosedFormConfig,
     "loss": LossConfig,
+    "negatives": NegativesConfig,
     "train": TrainConfig,
     "adversarial": AdversarialConfig,
 }
@@ -41,6 +43,7 @@ class RunConfig:
     model: TowerConfig = field(default_factory=TowerConfig)
     closed_form: ClosedFormConfig = field(default_factory=ClosedFormConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    negatives: NegativesConfig = field(default_factory=NegativesConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
 

@@ -1,15 +1,18 @@
 """Training examples: part of a person's log is hidden, the rest is the history that must find it.
 
-Every batch is a function of (seed, step) alone, so a resumed training draws what an uninterrupted
-one would have drawn.
+Every batch is a function of (seed, step) alone, and of the negatives mined before where there are
+some, so a resumed training draws what an uninterrupted one would have drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import lgamma
 
 import numpy as np
+
+from dualtower_trainer.negatives_config import NegativesConfig
 
 __all__ = ["Batch", "BatchSampler"]
 
@@ -24,9 +27,11 @@ class Batch:
         history_mask: float32 [users, history].
         targets: int32 [users, targets].
         target_mask: float32 [users, targets].
-        candidates: int32 [users·targets + negatives]: all targets, then uniform draws.
+        candidates: int32 [users·targets + negatives]: all targets, then even draws, draws by
+            popularity, and the mined negatives of each user in turn.
         accidental: bool [users, candidates], true where the candidate is no negative.
         log_expected_count: float32 [candidates].
+        users: int64 [users], places in `BatchSampler.logs`.
     """
 
     rows: np.ndarray
@@ -37,6 +42,7 @@ class Batch:
     candidates: np.ndarray
     accidental: np.ndarray
     log_expected_count: np.ndarray
+    users: np.ndarray
 
 
 class BatchSampler:
@@ -57,8 +63,12 @@ class BatchSampler:
         targets_per_user: int = 16,
         uniform_negatives: int = 2048,
         short_history_share: float = 0.2,
+        negatives: NegativesConfig | None = None,
+        groups: np.ndarray | None = None,
     ) -> None:
         """Takes `logs`: per user the catalogue rows taken, most recent first, without repeats.
+
+        `groups`: int32 [items] of `near_duplicate_groups`, where `negatives` needs them.
 
         Raises:
             ValueError: no user has two items, so nothing can be hidden from a history.
@@ -72,8 +82,18 @@ class BatchSampler:
         self._history = history_items
         self._negatives = uniform_negatives
         self._short = short_history_share
-        self._pool = np.unique(np.concatenate(self._logs)).astype(np.int32)
-        self._log_expected = np.log(np.maximum(self._expected_draws(), 1e-9)).astype(np.float32)
+        self.options = negatives or NegativesConfig()
+        self._groups = np.arange(n_items) if groups is None else groups
+        taken = np.concatenate(self._logs)
+        self._pool = np.unique(taken).astype(np.int32)
+        people = np.bincount(taken, minlength=n_items)[self._pool]
+        self._popularity = people / people.sum()
+        self._log_expected = self.log_expected(self._expected_targets())
+
+    @property
+    def logs(self) -> Sequence[np.ndarray]:
+        """What each user with at least two items took, int [items], most recent first."""
+        return self._logs
 
     @property
     def users(self) -> int:
@@ -85,12 +105,32 @@ class BatchSampler:
         return self._users
 
     @property
+    def drawn(self) -> int:
+        """Candidates of a batch before the mined ones: places for targets, and draws."""
+        return self._users * self._targets + self._negatives + self.options.popular
+
+    @property
+    def n_items(self) -> int:
+        """Rows of the catalogue."""
+        return self._n_items
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """int32 [items], near-duplicates share a number; None where they are negatives."""
+        return self._groups if self.options.near_duplicates else None
+
+    @property
     def trained_rows(self) -> np.ndarray:
         """int32 catalogue rows that can occur in a batch."""
         return self._pool
 
-    def batch(self, *, seed: int, step: int) -> Batch:
-        """The batch of one step, a function of its arguments alone."""
+    def batch(self, *, seed: int, step: int, hard: np.ndarray | None = None) -> Batch:
+        """The batch of one step, a function of its arguments alone.
+
+        `hard`: int32 [all users, per user], catalogue rows mined for each, -1 for none. Nobody can
+        say how often mining brings an item, so each enters with the count 1, for its own user
+        only: beside the draws that stand for the whole catalogue it counts as once more itself.
+        """
         rng = np.random.default_rng((seed, step))
         chosen = rng.choice(len(self._logs), self._users, replace=False)
         history = np.zeros((self._users, self._history), np.int32)
@@ -101,18 +141,31 @@ class BatchSampler:
         for row, user in enumerate(chosen):
             log = self._logs[user]
             taken[row, log] = True
-            hidden = rng.choice(len(log), self._hidden(len(log)), replace=False)
-            targets[row, : len(hidden)] = log[hidden]
-            target_mask[row, : len(hidden)] = 1
+            hidden = rng.choice(len(log), self.hidden(len(log)), replace=False)
             rest = np.delete(log, hidden)
+            asked = self._different(log[hidden])
+            targets[row, : len(asked)] = asked
+            target_mask[row, : len(asked)] = 1
             if rng.random() < self._short:  # so that newcomers, and nobody at all, are learned too
                 rest = rest[: rng.integers(0, 11)]
             rest = rest[: self._history]
             history[row, : len(rest)] = rest
             history_mask[row, : len(rest)] = 1
-        negatives = rng.choice(self._pool, self._negatives)
-        candidates = np.concatenate([targets.ravel(), negatives])
-        padding = np.concatenate([target_mask.ravel() == 0, np.zeros(len(negatives), bool)])
+        drawn = [rng.choice(self._pool, self._negatives)]
+        if self.options.popular:
+            drawn.append(rng.choice(self._pool, self.options.popular, p=self._popularity))
+        candidates = np.concatenate([targets.ravel(), *drawn])
+        excluded = self._taken(taken, candidates)
+        excluded[:, : targets.size] |= target_mask.ravel() == 0
+        log_expected = self._log_expected[candidates]
+        if hard is not None:
+            mined = hard[chosen]
+            own = np.eye(self._users, dtype=bool).repeat(mined.shape[1], axis=1)
+            mined = mined.ravel()
+            empty, mined = mined < 0, np.maximum(mined, 0)
+            candidates = np.concatenate([candidates, mined]).astype(np.int32)
+            excluded = np.concatenate([excluded, self._taken(taken, mined) | empty | ~own], axis=1)
+            log_expected = np.concatenate([log_expected, np.zeros(len(mined), np.float32)])
         rows, places = np.unique(np.concatenate([history.ravel(), candidates]), return_inverse=True)
         places = places.astype(np.int32)
         return Batch(
@@ -122,22 +175,67 @@ class BatchSampler:
             targets=places[history.size : history.size + targets.size].reshape(targets.shape),
             target_mask=target_mask,
             candidates=places[history.size :],
-            accidental=taken[:, candidates] | padding,
-            log_expected_count=self._log_expected[candidates],
+            accidental=excluded,
+            log_expected_count=log_expected,
+            users=chosen,
         )
 
-    def _hidden(self, length: int) -> int:
+    def hidden(self, length: int) -> int:
+        """How many items of a log of `length` are hidden."""
         return min(self._targets, max(1, length // 4))
 
-    def _expected_draws(self) -> np.ndarray:
-        """How often a batch holds each item as a candidate, in expectation; float64 [items].
+    def log_expected(self, targets: np.ndarray) -> np.ndarray:
+        """ln of how often a batch holds each item, float32 [items].
+
+        `targets`: float64 [items], how often as a target; the draws come on top.
+        """
+        expected = targets.copy()
+        expected[self._pool] += self._negatives / len(self._pool)
+        expected[self._pool] += self.options.popular * self._popularity
+        return np.log(np.maximum(expected, 1e-9)).astype(np.float32)
+
+    def _taken(self, taken: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """bool [users, candidates], those that are no negatives; `taken` bool [users, items]."""
+        if not self.options.near_duplicates:
+            return taken[:, candidates]
+        groups = np.zeros((len(taken), int(self._groups.max()) + 1), bool)
+        users, items = np.nonzero(taken)
+        groups[users, self._groups[items]] = True
+        return groups[:, self._groups[candidates]]
+
+    def _different(self, rows: np.ndarray) -> np.ndarray:
+        """Without those whose text says the same as that of an earlier one, if so asked."""
+        if not self.options.diverse_targets:
+            return rows
+        _, first = np.unique(self._groups[rows], return_index=True)
+        return rows[np.sort(first)]
+
+    def _expected_targets(self) -> np.ndarray:
+        """How often a batch asks for each item, in expectation; float64 [items].
 
         A log is in the batch with chance users_per_step / users, and shows `hidden` of its items,
-        each with equal chance; uniform negatives come on top.
+        each with equal chance. Of g near-duplicates among n
+        items, h hidden, one is asked for with chance 1 - C(n - g, h) / C(n, h), each as likely.
         """
         expected = np.zeros(self._n_items)
         for log in self._logs:
-            expected[log] += self._hidden(len(log)) / len(log)
+            hidden = self.hidden(len(log))
+            chance: float | np.ndarray = hidden / len(log)
+            if self.options.diverse_targets:
+                _, group, sizes = np.unique(
+                    self._groups[log], return_inverse=True, return_counts=True
+                )
+                none = [_share_without(len(log), size, hidden) for size in sizes.tolist()]
+                chance = ((1 - np.asarray(none)) / sizes)[group]
+            expected[log] += chance
         expected *= self._users / len(self._logs)
-        expected[self._pool] += self._negatives / len(self._pool)
         return expected
+
+
+def _share_without(length: int, marked: int, drawn: int) -> float:
+    """C(length - marked, drawn) / C(length, drawn): chance to draw none of the marked."""
+    rest = length - marked
+    if rest < drawn:
+        return 0.0
+    logs = lgamma(rest + 1) - lgamma(rest - drawn + 1)
+    return float(np.exp(logs - lgamma(length + 1) + lgamma(length - drawn + 1)))
