@@ -11,6 +11,7 @@ _METRICS = (
     ("validation_recall_at_20", "Recall@20 of known items"),
     ("validation_cold_recall_at_20", "Recall@20 of hidden items"),
 )
+_OF_THE_TREND = ("trend_power", "half_life")
 
 
 def training_section(fields: Mapping[str, Any]) -> str:
@@ -57,10 +58,12 @@ def _facts(training: Mapping[str, Any]) -> Iterator[str]:
         yield f"Validation kept {how}{numbers}; everything was then fitted once more."
     form = training.get("closed_form") or {}
     if form.get("regularisation"):
-        yield (
-            f"Closed form: regularisation {form['regularisation']:g}, prior {form['prior']:g}, "
-            f"{_trend(form)}."
-        )
+        settings = [
+            f"{name.replace('_', ' ')} {value:g}"
+            for name, value in form.items()
+            if value and name not in _OF_THE_TREND
+        ]
+        yield f"Closed form: {', '.join([*settings, _trend(form)])}."
     if (scale := training.get("cold_scale")) is not None:
         yield f"Items that training never saw are scored {scale:.3g} times as high as by text."
     if (elapsed_s := training.get("elapsed_s")) is not None:

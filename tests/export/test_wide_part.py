@@ -79,6 +79,12 @@ def test_on_a_phone(bundle, trained, texts, by_formula, variant: str, least: flo
     )
     lookups = [op for op in interpreter._get_ops_details() if op["op_name"] == "EMBEDDING_LOOKUP"]
     assert len(lookups) == 2  # word pieces of BERT, and grams
+    details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    for lookup in lookups:
+        table = details[lookup["inputs"][1]]
+        if variant == "dynamic_int8":  # a row has a step of its own
+            assert table["dtype"] == np.int8
+            assert len(table["quantization_parameters"]["scales"]) == table["shape"][0]
     runner, found = interpreter.get_signature_runner(), []
     for text in texts:
         ids, mask = trained.encoder().tokenizer([text])
