@@ -208,9 +208,10 @@ def _scorer(
     values = form.person_values(parts)
     ranked = (parts[:, :-1] * trend[:, None]).T
     lengths = np.sqrt(1 + np.asarray(history.sum(axis=1)))
+    crowd = prior * form.crowd / np.sqrt(2)  # as a history of one item, as in the towers
 
     def scores(places: np.ndarray) -> np.ndarray:
-        people = history[places] @ values / lengths[places] + prior * form.crowd
+        people = history[places] @ values / lengths[places] + crowd
         return np.asarray(people @ ranked, np.float32)
 
     return scores
