@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dualtower_trainer.baselines.adversarial_mf import AdversarialMF
 from dualtower_trainer.baselines.bm25 import fit_bm25
+from dualtower_trainer.baselines.closed_form_tower import choose_closed_form_tower
 from dualtower_trainer.baselines.directau import DirectAU
 from dualtower_trainer.baselines.ease import fit_ease
 from dualtower_trainer.baselines.epochs import Model, best_epochs, train_epochs
@@ -124,6 +125,10 @@ def _best_ease(tuning: Tuning) -> float:
     )
 
 
+def _closed_form(tuning: Tuning) -> Fitted:
+    return Fitted(*choose_closed_form_tower(tuning))
+
+
 def _said(chosen: Mapping[str, float]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in chosen.items())
 
@@ -173,6 +178,9 @@ BASELINES: dict[str, Baseline] = {
     ),
     "ease": Baseline("EASE", _ease, cheap=True, dense=True),
     "ease_trend": Baseline("EASE × trend", _ease_trend, cheap=True, dense=True),
+    "closed_form": Baseline(
+        "closed-form dual tower", _closed_form, warm_only=False, cheap=True, dense=True
+    ),
     "slim": Baseline(
         "SimReco → SLIM (Ning & Karypis 2011)",
         _tuned(fit_slim, {"l2": (50.0, 10.0, 200.0), "l1": (1.0, 0.1, 5.0)}),

@@ -205,16 +205,9 @@ def _scorer(
     form: ClosedForm, history: sparse.csr_matrix, prior: float, trend: np.ndarray, own: bool
 ) -> Callable[[np.ndarray], np.ndarray]:
     parts = form.parts(id_residual=own)
-    values = form.person_values(parts)
+    people = form.people(parts, history, prior=prior)
     ranked = (parts[:, :-1] * trend[:, None]).T
-    lengths = np.sqrt(1 + np.asarray(history.sum(axis=1)))
-    crowd = prior * form.crowd / np.sqrt(2)  # as a history of one item, as in the towers
-
-    def scores(places: np.ndarray) -> np.ndarray:
-        people = history[places] @ values / lengths[places] + crowd
-        return np.asarray(people @ ranked, np.float32)
-
-    return scores
+    return lambda places: np.asarray(people[places] @ ranked, np.float32)
 
 
 def _line(look: Look) -> str:

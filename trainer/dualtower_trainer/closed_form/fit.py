@@ -45,6 +45,16 @@ class ClosedForm:
         """What each item adds to a person, float32 [items, rank]."""
         return np.exp(parts[:, -1:]) * parts[:, :-1] * self.turn
 
+    def people(
+        self, parts: np.ndarray, histories: sparse.csr_matrix, *, prior: float
+    ) -> np.ndarray:
+        """Vectors float32 [people, rank] of histories [people, items]; what the user tower gives,
+        up to the length. The prior counts as much as a history of one item.
+        """
+        length = np.sqrt(1 + np.asarray(histories.sum(axis=1)))
+        crowd = prior * self.crowd / np.sqrt(2)
+        return np.asarray(histories @ self.person_values(parts) / length + crowd, np.float32)
+
 
 def fit_closed_form(
     taken: sparse.csr_matrix,
