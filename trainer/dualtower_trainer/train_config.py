@@ -33,28 +33,31 @@ class TrainConfig:
         text_dropout: chance that a gram of a text goes unread.
         validation_users: at most so many are ranked at each look.
         fresh_share: share of the items that selection hides as unseen, where the split has none.
+        tensorboard: a folder for TensorBoard's event files, "" for none; it makes no other
+            training of a run.
     """
 
     seed: int = 0
     initial: str = "closed_form"
-    steps: int = 600
+    steps: int = 800
     evaluate_every: int = 100
-    patience: int = 4
+    patience: int = 6
     users_per_step: int = 128
     targets_per_user: int = 16
     uniform_negatives: int = 2048
     history_items: int = 128
     short_history_share: float = 0.2
-    learning_rate: float = 1e-4
-    user_rate: float = 0.02
-    own_rate: float = 0.02
+    learning_rate: float = 2e-4
+    user_rate: float = 0.005
+    own_rate: float = 0.005
     warmup_steps: int = 50
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
-    id_dropout: float = 0.7
+    id_dropout: float = 0.8
     text_dropout: float = 0.3
     validation_users: int = 2000
     fresh_share: float = 0.15
+    tensorboard: str = ""
 
     def __post_init__(self) -> None:
         for name in (
