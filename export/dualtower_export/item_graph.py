@@ -70,11 +70,18 @@ class ItemGraph(tf.Module):
 def item_function(
     encoder: tf_keras.Model, item_head: tf_keras.Model
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """(ids, mask) int32 [n, tokens] -> float32 [n, dim], the item tower of an unseen item."""
+    """(ids, mask) int32 [n, tokens] -> float32 [n, dim], the item tower of an unseen item.
+
+    It is known by its text alone: it has no vector of its own, and none of another modality.
+    """
 
     def embed(ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         pooled = encoder([ids, mask])
-        unseen = tf.zeros([tf.shape(pooled)[0], item_head.input["id_vector"].shape[-1]])
-        return item_head({"pooled": pooled, "ids": ids, "mask": mask, "id_vector": unseen})
+        lacking = {
+            name: tf.zeros([tf.shape(pooled)[0], item_head.input[name].shape[-1]])
+            for name in ("id_vector", "features")
+            if name in item_head.input
+        }
+        return item_head({"pooled": pooled, "ids": ids, "mask": mask, **lacking})
 
     return embed

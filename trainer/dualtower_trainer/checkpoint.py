@@ -61,7 +61,8 @@ class Trained:
         max_tokens: tokens of a text that the encoder reads.
         encoder_folder: a Hugging Face BERT folder.
         item_head: `pooled` [batch, hidden], `ids` and `mask` [batch, tokens] and `id_vector`
-            [batch, dim - 1] to `embedding`.
+            [batch, dim - 1] to `embedding`; where the catalogue has vectors of another modality,
+            also `features` [batch, width].
         user_tower: `items` [batch, history, dim] and `mask` to `embedding`.
         catalogue: the items; row i belongs to `vectors[i]`.
         warm: bool [items], seen in training, so the vector holds an id residual.
@@ -148,15 +149,19 @@ def embed_histories(
 def embed_texts(
     encoder: Encoder, item_head: keras.Model, texts: Sequence[str | bytes], batch_size: int = 256
 ) -> np.ndarray:
-    """Runs encoder and item head over texts without id residuals; float32 [texts, dim]."""
+    """Runs encoder and item head over texts and nothing else; float32 [texts, dim]."""
     parts = [np.empty((0, item_head.output_shape[-1]), np.float32)]
-    residual = item_head.input["id_vector"].shape[-1]
+    others = {
+        name: item_head.input[name].shape[-1]
+        for name in ("id_vector", "features")
+        if name in item_head.input
+    }
     for start in range(0, len(texts), batch_size):
         part = list(texts[start : start + batch_size])
         ids, mask = encoder.tokenizer(part)
         pooled = encoder.encode(part)
-        unseen = np.zeros((len(part), residual), np.float32)
-        inputs = {"pooled": pooled, "ids": ids, "mask": mask, "id_vector": unseen}
+        inputs = {"pooled": pooled, "ids": ids, "mask": mask}
+        inputs |= {name: np.zeros((len(part), n), np.float32) for name, n in others.items()}
         parts.append(item_head(inputs, training=False).numpy())
     return np.concatenate(parts)
 

@@ -27,6 +27,7 @@ def closed_form_into_towers(
     vocabulary: WideVocabulary,
     prior: float,
     id_residual: bool,
+    modal_mean: np.ndarray | None = None,
 ) -> np.ndarray:
     """Sets the weights of both towers so that they rank as the closed form does.
 
@@ -38,6 +39,8 @@ def closed_form_into_towers(
         vocabulary: of the wide part.
         prior: strength of what everybody likes.
         id_residual: whether items have parts of their own.
+        modal_mean: float32 [width], what the head subtracts from vectors of another modality; None
+            where the catalogue has none.
 
     Returns:
         the items' own parts float32 [items, dim - 1]; those of the text where there are none.
@@ -49,6 +52,9 @@ def closed_form_into_towers(
     scale[-1] = WEIGHT_SCALE
     _set(item_head, "centre", mean)
     _set(item_head, "project", form.text.projection * scale, form.text.bias * scale)
+    if modal_mean is not None and form.text.modal is not None:
+        _set(item_head, "features_centre", modal_mean)
+        _set(item_head, "project_features", form.text.modal * scale)
     wide = item_head.get_layer("wide")
     if len(vocabulary):
         wide.fill(vocabulary)
@@ -77,16 +83,12 @@ def rescale_parts(parts: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def rescale_text(item_head: keras.Model, scale: float) -> None:
-    """`rescale_parts` for every item that is placed by its text alone."""
-    project, wide = item_head.get_layer("project"), item_head.get_layer("wide")
+    """`rescale_parts` for every item that is placed by its content alone."""
+    _scale_tastes(item_head, scale)
+    project = item_head.get_layer("project")
     kernel, bias = project.get_weights()
-    kernel[:, :-1] *= scale
-    bias[:-1] *= scale
     bias[-1] -= WEIGHT_SCALE * np.log(scale)
     project.set_weights([kernel, bias])
-    table = wide.table.numpy()
-    table[:, :-1] *= scale
-    wide.table.assign(table)
 
 
 def shrink_towers(item_head: keras.Model, user_tower: keras.Model, parts: np.ndarray) -> np.ndarray:
@@ -98,6 +100,17 @@ def shrink_towers(item_head: keras.Model, user_tower: keras.Model, parts: np.nda
     lengths = np.sqrt(np.maximum(_ROOM**2 - parts[:, -1] ** 2, 0.01))
     tastes = np.linalg.norm(parts[:, :-1], axis=1)
     factor = float(1 / max(np.max(tastes / lengths), 1e-12))
+    _scale_tastes(item_head, factor)
+    turn = user_tower.get_layer("turn")
+    kernel, prior = turn.get_weights()
+    turn.set_weights([kernel, prior * factor])
+    scaled = parts * factor
+    scaled[:, -1] = parts[:, -1]
+    return scaled.astype(np.float32)
+
+
+def _scale_tastes(item_head: keras.Model, factor: float) -> None:
+    """Multiplies the tastes of everything that the head makes of an item's content."""
     project, wide = item_head.get_layer("project"), item_head.get_layer("wide")
     kernel, bias = project.get_weights()
     kernel[:, :-1] *= factor
@@ -106,12 +119,9 @@ def shrink_towers(item_head: keras.Model, user_tower: keras.Model, parts: np.nda
     table = wide.table.numpy()
     table[:, :-1] *= factor
     wide.table.assign(table)
-    turn = user_tower.get_layer("turn")
-    kernel, prior = turn.get_weights()
-    turn.set_weights([kernel, prior * factor])
-    scaled = parts * factor
-    scaled[:, -1] = parts[:, -1]
-    return scaled.astype(np.float32)
+    if "features" in item_head.input:
+        modal = item_head.get_layer("project_features").kernel
+        modal.assign(np.concatenate([modal[:, :-1] * factor, modal[:, -1:]], axis=1))
 
 
 def _set(model: keras.Model, layer: str, *weights: np.ndarray) -> None:

@@ -1,9 +1,11 @@
-"""The texts of a catalogue as training reads them: encodings by a frozen BERT, and the wide bag."""
+"""The content of a catalogue as training reads it: encodings by a frozen BERT, the wide bag, and
+vectors of another modality where there are any."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from dualtower_trainer.closed_form import TextFeatures
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.wide import WideVocabulary, build_wide_vocabulary
 
-__all__ = ["ItemTexts", "read_item_texts"]
+__all__ = ["ItemTexts", "centred_unit", "read_item_texts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,24 +29,52 @@ class ItemTexts:
         vocabulary: the grams of the wide part.
         bag: float32 [items, grams].
         vocabulary_size: pieces of the tokeniser.
+        modal: float32 [items, width], vectors of another modality, zeros where an item has none;
+            None when no item has one.
     """
 
     encodings: np.ndarray
     vocabulary: WideVocabulary
     bag: sparse.csr_matrix
     vocabulary_size: int
+    modal: np.ndarray | None = None
+
+    @cached_property
+    def modal_mean(self) -> np.ndarray | None:
+        """The mean float32 [width] of the vectors of another modality, of the items with one."""
+        if self.modal is None:
+            return None
+        return np.asarray(self.modal[self.modal.any(axis=1)].mean(axis=0), np.float32)
 
     def mean(self, rows: np.ndarray) -> np.ndarray:
         """The mean encoding of bool or int rows, float32 [hidden]."""
         return np.asarray(self.encodings[rows].mean(axis=0), np.float32)
 
-    def features(self, mean: np.ndarray, dense_share: float) -> TextFeatures:
+    def features(
+        self, mean: np.ndarray, dense_share: float, modal_share: float = 1.0
+    ) -> TextFeatures:
         """Features of all items around a mean encoding."""
-        return TextFeatures.of(self.bag, self.encodings, mean, dense_share)
+        features = TextFeatures.of(self.bag, self.encodings, mean, dense_share)
+        if self.modal is None:
+            return features
+        centred = centred_unit(self.modal, self.modal_mean)
+        return replace(features, modal=centred, modal_share=modal_share)
+
+
+def centred_unit(vectors: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Rows float32 [n, width] around a mean, of length 1; a row of zeros, no vector, stays that."""
+    centred = (vectors - mean) * vectors.any(axis=1, keepdims=True)
+    length = np.sqrt(np.maximum((centred**2).sum(axis=1, keepdims=True), 1e-12))
+    return np.asarray(centred / length, np.float32)
 
 
 def read_item_texts(
-    cached: Path, encoder: Encoder, texts: list[str], *, wide_grams: int
+    cached: Path,
+    encoder: Encoder,
+    texts: list[str],
+    *,
+    wide_grams: int,
+    modal: np.ndarray | None = None,
 ) -> ItemTexts:
     """Encodes the texts, or reuses the file `cached` of the same encoder and texts."""
     ids, mask = encoder.tokenizer(texts)
@@ -55,6 +85,7 @@ def read_item_texts(
         vocabulary,
         vocabulary.bag(ids, mask),
         len(encoder.tokenizer.vocab),
+        modal,
     )
 
 

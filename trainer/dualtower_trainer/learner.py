@@ -51,6 +51,7 @@ class Learner:
         loss: what to minimise.
         features: texts of the whole catalogue.
         encoder_mean: float32 [hidden], what the item head subtracts from the encoder's output.
+        modal_mean: float32 [width], the same of vectors of another modality; None without any.
         vocabulary: of the wide part.
         vocabulary_size: pieces of the tokeniser.
         popularity: float [items], interactions in training.
@@ -69,11 +70,12 @@ class Learner:
         vocabulary_size: int,
         popularity: np.ndarray,
         adversarial: AdversarialConfig | None = None,
+        modal_mean: np.ndarray | None = None,
     ) -> None:
         self.config, self.train, self.loss_config = config, train, loss
         self._adversarial = adversarial or AdversarialConfig()
         self._features, self._vocabulary = features, vocabulary
-        self._encoder_mean = encoder_mean
+        self._encoder_mean, self._modal_mean = encoder_mean, modal_mean
         pairs = len(vocabulary.pairs)
         self.item_head = build_item_head(
             config,
@@ -83,12 +85,16 @@ class Learner:
                 pieces=len(vocabulary.pieces),
                 pairs=pairs,
                 buckets=bucket_count(vocabulary),
+                features=0 if features.modal is None else features.modal.shape[1],
             ),
         )
         self.user_tower = build_user_tower(config)
         self._project = self.item_head.get_layer("project")
         self._table = self.item_head.get_layer("wide").table
         self._dense = tf.constant(features.dense)
+        if features.modal is not None:
+            self._project_modal = self.item_head.get_layer("project_features")
+            self._modal = tf.constant(features.modal)
         self._known = np.zeros(len(features.dense), np.float32)
         self._own = tf.Variable(
             np.zeros((len(features.dense), config.dim - 1), np.float32), name="own"
@@ -109,6 +115,7 @@ class Learner:
             vocabulary=self._vocabulary,
             prior=prior,
             id_residual=self.config.id_residual,
+            modal_mean=self._modal_mean,
         )
         self._begin(own, form.known)
 
@@ -127,6 +134,11 @@ class Learner:
         turn = self.user_tower.get_layer("turn")
         turn.bias.assign(rng.normal(0, 0.01, parts + 1).astype(np.float32))
         own = self._features.dense @ self._project.kernel.numpy()
+        if self._features.modal is not None:
+            self.item_head.get_layer("features_centre").mean.assign(self._modal_mean)
+            shape = self._project_modal.kernel.shape
+            self._project_modal.kernel.assign(rng.normal(0, spread, shape).astype(np.float32))
+            own += self._features.modal @ self._project_modal.kernel.numpy()
         own += rng.normal(0, _RANDOM_OWN / np.sqrt(parts), own.shape)
         own[:, -1] = 0
         self._begin(own.astype(np.float32), known)
@@ -183,10 +195,12 @@ class Learner:
         return float(self._compiled(grams, *(tf.convert_to_tensor(array) for array in arrays)))
 
     def text_parts(self) -> np.ndarray:
-        """Parts of every item by its text, float32 [items, dim - 1]."""
+        """Parts of every item by its content, float32 [items, dim - 1]."""
         kernel, bias = self._project.kernel.numpy(), self._project.bias.numpy()
         table = self._table.numpy()[1:]
         text = self._features.dense @ kernel + bias + self._features.bag @ table
+        if self._features.modal is not None:
+            text = text + self._features.modal @ self._project_modal.kernel.numpy()
         return np.asarray(text, np.float32)
 
     def parts(self) -> np.ndarray:
@@ -355,6 +369,8 @@ class Learner:
         grams = grams.with_values(grams.values * tf.cast(kept, tf.float32) / (1 - heard))
         text = self._project(tf.gather(self._dense, rows))
         text += tf.sparse.sparse_dense_matmul(grams, self._table)
+        if self._features.modal is not None:
+            text += self._project_modal(tf.gather(self._modal, rows))
         known = tf.gather(self._known_rows, rows)
         # all of a step or none of it: texts and own parts differ in strength, and would learn that
         shown = tf.random.stateless_uniform([], seed) >= self.train.id_dropout

@@ -28,7 +28,7 @@ def closed_form_of(parts: Split, texts: ItemTexts, config: RunConfig, choice: Ch
     try:
         return fit_closed_form(
             taken_matrix(parts),
-            texts.features(texts.mean(parts.warm), options.encoder_share),
+            texts.features(texts.mean(parts.warm), options.encoder_share, options.features_share),
             rank=config.model.dim - 2,
             regularisation=choice.regularisation,
             sharpening=choice.sharpening,
@@ -47,8 +47,11 @@ def make_learner(parts: Split, texts: ItemTexts, config: RunConfig) -> Learner:
         config.model,
         config.train,
         config.loss,
-        features=texts.features(mean, config.closed_form.encoder_share),
+        features=texts.features(
+            mean, config.closed_form.encoder_share, config.closed_form.features_share
+        ),
         encoder_mean=mean,
+        modal_mean=texts.modal_mean,
         vocabulary=texts.vocabulary,
         vocabulary_size=texts.vocabulary_size,
         popularity=np.bincount(parts.train.items, minlength=len(parts.catalogue)),

@@ -147,7 +147,11 @@ def _closed_form(
         return choose_closed_form(
             parts,
             validation,
-            texts.features(texts.mean(parts.warm), config.closed_form.encoder_share),
+            texts.features(
+                texts.mean(parts.warm),
+                config.closed_form.encoder_share,
+                config.closed_form.features_share,
+            ),
             config.closed_form,
             rank=config.model.dim - 2,
             history_items=config.model.history_items,

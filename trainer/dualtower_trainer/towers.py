@@ -2,8 +2,11 @@
 
     text ─BERT─► pooled ─► centre, unit ─► project ─┐
       └─piece ids─► wide bag ───────────────────────┼─ + ─► fit into the unit ball ─► embedding
+    features ─► centre, unit ─► project_features ───┤                                   │
                           gated id residual ────────┘                                   │
     history of item embeddings ─► weighted pool ─► turn + prior ─► L2 ─► user embedding
+
+`features`, vectors of another modality, are an input where the catalogue has any.
 
 An embedding of `dim` numbers, of length 1, has three parts:
 
@@ -59,6 +62,7 @@ class ItemShape:
         pieces: pieces with a row in the wide part.
         pairs: neighbouring pairs with one.
         buckets: size of each hash table of pairs.
+        features: numbers of a vector of another modality; 0 leaves the input out.
     """
 
     hidden: int
@@ -66,6 +70,7 @@ class ItemShape:
     pieces: int = 0
     pairs: int = 0
     buckets: int = 1
+    features: int = 0
 
 
 class _Centre(keras.layers.Layer):
@@ -86,6 +91,19 @@ class _Unit(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         squares = tf.reduce_sum(inputs * inputs, axis=-1, keepdims=True)
         return inputs * tf.math.rsqrt(tf.maximum(squares, 1e-12))
+
+
+class _CentredIfAny(keras.layers.Layer):
+    """`_Centre`, but a row of zeros, an item without a vector, stays that."""
+
+    def build(self, input_shape: Any) -> None:
+        self.mean = self.add_weight(
+            "mean", (input_shape[-1],), initializer="zeros", trainable=False
+        )
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        present = tf.reduce_any(tf.not_equal(inputs, 0.0), axis=-1, keepdims=True)
+        return (inputs - self.mean) * tf.cast(present, inputs.dtype)
 
 
 class _FitIntoBall(keras.layers.Layer):
@@ -154,7 +172,8 @@ def build_item_head(config: TowerConfig, shape: ItemShape) -> keras.Model:
     Returns:
         A model of `pooled` float32 [batch, hidden], `ids` and `mask` int32 [batch, tokens] and
         `id_vector` float32 [batch, dim - 1] (zeros for an item that training never saw) to
-        `embedding` float32 [batch, dim] of length 1.
+        `embedding` float32 [batch, dim] of length 1. Where `shape` has features, also of `features`
+        float32 [batch, shape.features] (zeros for an item without).
     """
     parts = config.dim - 1
     pooled = keras.Input((shape.hidden,), name="pooled")
@@ -166,9 +185,18 @@ def build_item_head(config: TowerConfig, shape: ItemShape) -> keras.Model:
     bag = WideBag(
         shape.pieces, shape.pairs, shape.buckets, shape.vocabulary_size, parts, name="wide"
     )((ids, mask))
-    fused = keras.layers.Add(name="fuse")([projected, bag, residual])
-    embedding = _FitIntoBall(name="embedding")(fused)
     inputs = {"pooled": pooled, "ids": ids, "mask": mask, "id_vector": residual}
+    summands = [projected, bag, residual]
+    if shape.features:
+        features = inputs["features"] = keras.Input((shape.features,), name="features")
+        unit = _Unit(name="features_unit")(_CentredIfAny(name="features_centre")(features))
+        summands.append(
+            keras.layers.Dense(
+                parts, use_bias=False, kernel_initializer="zeros", name="project_features"
+            )(unit)
+        )
+    fused = keras.layers.Add(name="fuse")(summands)
+    embedding = _FitIntoBall(name="embedding")(fused)
     return keras.Model(inputs, embedding, name="item_head")
 
 
@@ -207,6 +235,7 @@ def shape_of(item_head: keras.Model) -> ItemShape:
         pieces=wide.pieces,
         pairs=wide.pairs,
         buckets=wide.buckets,
+        features=item_head.input["features"].shape[-1] if "features" in item_head.input else 0,
     )
 
 

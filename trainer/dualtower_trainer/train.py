@@ -74,7 +74,11 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
         write_text(run / "request.json", json.dumps(request, indent=2) + "\n")
         encoder = tuned_encoder(encoder, inner, config.finetune, run)
         texts = read_item_texts(
-            run / "encodings.npz", encoder, words, wide_grams=config.model.wide_grams
+            run / "encodings.npz",
+            encoder,
+            words,
+            wide_grams=config.model.wide_grams,
+            modal=dataset.catalogue.features,
         )
         selection = _selection(run / "selection.json")
         if selection is None:

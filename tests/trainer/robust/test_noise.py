@@ -74,7 +74,7 @@ def test_the_seed_decides(tastes_of_three_kinds: Dataset) -> None:
 
 def test_what_cannot_be_is_refused(tastes_of_three_kinds: Dataset) -> None:
     log = tastes_of_three_kinds.interactions
-    with pytest.raises(ValueError, match="share must be from 0 to 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"share must be from 0 to 1, got 1\.5"):
         flip_interactions(log, 90, 1.5, seed=0)
     everything = replace(
         log.where(np.arange(len(log)) < 90),

@@ -18,6 +18,7 @@ class ClosedFormConfig:
         text_pull: weight of the texts as people who took all that resembles them, times λ.
         ridge: regularisation of the map from texts to factors.
         encoder_share: length of the encoder's part of the text features beside the wide part's.
+        features_share: the same of the part of vectors of another modality.
         prior: strength of what is recommended to nobody in particular, beside one item.
         max_items: so many of the most frequent items enter the regression, whose time grows with
             their cube; the others are placed by their texts.
@@ -34,6 +35,7 @@ class ClosedFormConfig:
     text_pull: float = 0.1
     ridge: float = 1.0
     encoder_share: float = 0.5
+    features_share: float = 1.0
     prior: tuple[float, ...] = (0.01, 0.1, 0.3)
     max_items: int = 12_000
     half_lives: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2)
@@ -54,7 +56,7 @@ class ClosedFormConfig:
             values = getattr(self, name)
             if not values or min(values) < 0:
                 raise ValueError(f"{name} must be one or more numbers from 0, got {values}")
-        for name in ("text_pull", "encoder_share", "cold_list_share"):
+        for name in ("text_pull", "encoder_share", "features_share", "cold_list_share"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.max_items < 2:

@@ -1,4 +1,5 @@
-"""What the closed form knows of a text: the wide bag beside the centred encoder vector."""
+"""What the closed form knows of an item without a log: the wide bag of its text, beside it the
+centred encoder vector, and a centred vector of another modality where there is one."""
 
 from __future__ import annotations
 
@@ -18,11 +19,16 @@ class TextFeatures:
         bag: float32 [items, grams], rows of length 1 or 0.
         dense: float32 [items, hidden], centred encoder vectors of length 1.
         dense_share: length of the dense part beside the bag's.
+        modal: float32 [items, width], centred vectors of another modality, of length 1 or 0; None
+            where the catalogue has none.
+        modal_share: length of the modal part beside the bag's.
     """
 
     bag: sparse.csr_matrix
     dense: np.ndarray
     dense_share: float
+    modal: np.ndarray | None = None
+    modal_share: float = 1.0
 
     @staticmethod
     def of(bag: sparse.csr_matrix, encodings: np.ndarray, mean: np.ndarray, dense_share: float
@@ -36,4 +42,8 @@ class TextFeatures:
         """Inner products float64 [rows, columns] of the features of two sets of items."""
         wide = (self.bag[rows] @ self.bag[columns].T).toarray().astype(np.float64)
         deep = self.dense[rows].astype(np.float64) @ self.dense[columns].T
-        return wide + self.dense_share**2 * deep
+        kernel = wide + self.dense_share**2 * deep
+        if self.modal is not None:
+            seen = self.modal[rows].astype(np.float64) @ self.modal[columns].T
+            kernel += self.modal_share**2 * seen
+        return np.asarray(kernel)

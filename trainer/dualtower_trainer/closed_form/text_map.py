@@ -20,17 +20,20 @@ class TextMap:
         table: float32 [grams, out], of the bag.
         projection: float32 [hidden, out], of the centred encoder vector of length 1.
         bias: float32 [out].
+        modal: float32 [width, out], of the centred vector of another modality; None without any.
     """
 
     table: np.ndarray
     projection: np.ndarray
     bias: np.ndarray
+    modal: np.ndarray | None = None
 
     def apply(self, features: TextFeatures) -> np.ndarray:
         """float32 [items, out]."""
-        return np.asarray(
-            features.bag @ self.table + features.dense @ self.projection + self.bias, np.float32
-        )
+        mapped = features.bag @ self.table + features.dense @ self.projection + self.bias
+        if self.modal is not None:
+            mapped = mapped + features.modal @ self.modal
+        return np.asarray(mapped, np.float32)
 
 
 def fit_text_map(
@@ -61,8 +64,12 @@ def fit_text_map(
     system = features.kernel(rows, rows)
     system[np.diag_indices_from(system)] += ridge / weights
     dual = linalg.solve(system, targets - bias, assume_a="pos", overwrite_a=True)
+    modal = None
+    if features.modal is not None:
+        modal = (features.modal_share**2 * (features.modal[rows].T @ dual)).astype(np.float32)
     return TextMap(
         np.asarray(features.bag[rows].T @ dual, np.float32),
         (features.dense_share**2 * (features.dense[rows].T @ dual)).astype(np.float32),
         bias.astype(np.float32),
+        modal,
     )

@@ -4,7 +4,9 @@
       interactions.parquet  user_id, item_id string · timestamp int64 seconds UTC
                             (all 0 where the source has no times) · weight float32 · event
                             string and rating float32 where the source has them
-      items.parquet         item_id, text string · category string · blocked bool
+      items.parquet         item_id, text string · category string · blocked bool · features
+                            list of float32, all of one length, where the source has vectors of
+                            another modality
       import_report.json    counts of what was read, kept and dropped, and why
       quarantine.csv        the rows that could not be used, where there were any
 

@@ -34,6 +34,7 @@ ITEM_ROLES = (
     Role("text", ("text", "title"), required=True),
     Role("category", ("category",)),
     Role("blocked", ("blocked",)),
+    Role("features", ("features",)),
 )
 
 

@@ -27,12 +27,15 @@ class Catalogue:
         texts: str, what the item tower reads.
         categories: str, "" where there is none; None when no item has one.
         blocked: bool, never to be recommended.
+        features: float32 [items, width], vectors of another modality, zeros where an item has none;
+            None when no item has one.
     """
 
     item_ids: Strings
     texts: Strings
     categories: Strings | None
     blocked: npt.NDArray[np.bool_]
+    features: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.item_ids)

@@ -49,7 +49,7 @@ class FileOptions:
         format: `generic` for files of one's own, or one of `formats.FORMATS`.
         columns: `{role: column}` of the interactions: user_id, item_id, timestamp, event, weight,
             rating.
-        item_columns: `{role: column}` of the items: item_id, text, category, blocked.
+        item_columns: `{role: column}` of the items: item_id, text, category, blocked, features.
         delimiter: character between fields; None goes by the name of the file.
         quotes: whether `"…"` encloses a field.
         timestamp_format: a `strptime` pattern; None reads numbers and ISO 8601.

@@ -28,7 +28,8 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
 
     Raises:
         DataError: a file or a column is missing, unreadable or of another type; an id is empty or
-            an item id occurs twice; a time is no time; a weight is not above 0; or nothing is left.
+            an item id occurs twice; a time is no time; a weight is not above 0; vectors differ in
+            length; or nothing is left.
 
     Example:
         dataset = load_dataset("data")
@@ -113,7 +114,35 @@ def _catalogue(items: pa.Table, path: Path) -> Catalogue:
     blocked = np.zeros(items.num_rows, bool)
     if "blocked" in items.column_names:
         blocked = items["blocked"].cast(pa.bool_()).fill_null(False).to_numpy()
-    return Catalogue(item_ids, _strings(items["text"]), categories, blocked)
+    features = _features(items, path)
+    return Catalogue(item_ids, _strings(items["text"]), categories, blocked, features)
+
+
+def _features(items: pa.Table, path: Path) -> npt.NDArray[np.float32] | None:
+    """float32 [items, width], zeros for a null; None where all are."""
+    if "features" not in items.column_names or items["features"].null_count == items.num_rows:
+        return None
+    try:
+        column = items["features"].cast(pa.list_(pa.float32())).combine_chunks()
+    except pa.ArrowException as error:
+        kind = items.schema.field("features").type
+        raise DataError(
+            f"{path}: column 'features' is {kind}, it must be lists of float32; {_IMPORT}"
+        ) from error
+    known = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    lengths = np.unique(pc.list_value_length(column.filter(pc.is_valid(column))).to_numpy())
+    values = column.filter(pc.is_valid(column)).flatten()
+    if len(lengths) > 1 or not lengths[0]:
+        raise DataError(
+            f"{path}: vectors of column 'features' have from {lengths[0]} to {lengths[-1]} numbers;"
+            f" all must have as many, at least one; {_IMPORT}"
+        )
+    numbers = np.asarray(values.fill_null(float("nan")).to_numpy(), np.float32)
+    if not np.isfinite(numbers).all():
+        raise DataError(f"{path}: column 'features' must hold finite numbers; {_IMPORT}")
+    features = np.zeros((items.num_rows, int(lengths[0])), np.float32)
+    features[known] = numbers.reshape(-1, int(lengths[0]))
+    return features
 
 
 def _weights(log: pa.Table, path: Path) -> npt.NDArray[np.float32]:

@@ -33,7 +33,8 @@ def parquet_records(path: Path, columns: Sequence[str]) -> Iterator[Record]:
     """Every row, numbered from 1, with the fields of `columns` in this order.
 
     Raises:
-        DataError: the file is damaged, or a column holds lists or structures.
+        DataError: the file is damaged, or a column holds structures, or lists of other than
+            numbers.
     """
     line = 0
     try:
@@ -58,6 +59,11 @@ def _as_text(column: pa.Array, name: str, path: Path) -> list[str]:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
+    if _is_list_of_numbers(kind):
+        return [
+            "" if value is None else " ".join("nan" if v is None else repr(v) for v in value)
+            for value in column.to_pylist()
+        ]
     if pa.types.is_nested(kind):
         raise DataError(f"{path}: column {name!r} is {kind}; it must be plain text or numbers")
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -70,6 +76,15 @@ def _as_text(column: pa.Array, name: str, path: Path) -> list[str]:
         values = column.cast(pa.large_binary()).to_pylist()
         return ["" if v is None else v.decode("utf-8", "surrogateescape") for v in values]
     return ["" if value is None else value for value in column.cast(pa.string()).to_pylist()]
+
+
+def _is_list_of_numbers(kind: pa.DataType) -> bool:
+    is_list = (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+    return is_list and (
+        pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+    )
 
 
 def _number_as_text(value: float | None) -> str:
