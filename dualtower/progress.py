@@ -52,8 +52,19 @@ def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterat
 
 
 @contextmanager
-def bar(label: str, total: int | None) -> Iterator[Bar]:
-    """A progress bar over `total` units (None: unknown)."""
+def bar(
+    label: str, total: int | None, *, done: int = 0, unit: str = "", units_each: int = 1
+) -> Iterator[Bar]:
+    """A progress bar over `total` steps (None: unknown), with the time left.
+
+    Args:
+        label: what is going on.
+        total: how many steps there are.
+        done: so many were done before, by a run that is resumed; no rate counts them.
+        unit: what a step works through, for a rate in units a second; "" shows none.
+        units_each: so many of them in a step.
+    """
+    rate = _Rate(unit, units_each)
     if sys.stderr.isatty() and not os.environ.get("NO_PROGRESS"):
         try:
             from rich import progress as rich_progress
@@ -68,36 +79,73 @@ def bar(label: str, total: int | None) -> Iterator[Bar]:
                 rich_progress.TimeElapsedColumn(),
                 rich_progress.TextColumn("left"),
                 rich_progress.TimeRemainingColumn(),
+                rich_progress.TextColumn("{task.fields[rate]}"),
                 rich_progress.TextColumn("{task.fields[note]}"),
             )
             console = Console(file=sys.stderr)
             with rich_progress.Progress(*columns, console=console, transient=True) as shown:
-                yield _RichBar(shown, shown.add_task(label, total=total, note=""))
+                task = shown.add_task(label, total=total, completed=done, note="", rate="")
+                yield _RichBar(shown, task, rate)
             return
-    yield _LineBar(label, total)
+    yield _LineBar(label, total, done, rate)
+
+
+class _Rate:
+    """Steps since the start, and what they come to."""
+
+    def __init__(self, unit: str, units_each: int) -> None:
+        self._unit, self._units_each = unit, units_each
+        self._begin_ns, self._steps = time.monotonic_ns(), 0
+
+    def count(self, steps: int) -> None:
+        self._steps += steps
+
+    @property
+    def steps_per_s(self) -> float:
+        elapsed_s = (time.monotonic_ns() - self._begin_ns) / 1e9
+        return self._steps / elapsed_s if elapsed_s > 0 else 0.0
+
+    def __str__(self) -> str:
+        if not self._unit or not self._steps:
+            return ""
+        return f"{self.steps_per_s * self._units_each:,.0f} {self._unit}/s"
+
+    def left(self, steps: int) -> str:
+        """How long so many more steps will take."""
+        if not self._steps:
+            return ""
+        seconds = round(steps / self.steps_per_s)
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} left"
 
 
 class _RichBar:
-    def __init__(self, shown: object, task: object) -> None:
-        self._shown, self._task = shown, task
+    def __init__(self, shown: object, task: object, rate: _Rate) -> None:
+        self._shown, self._task, self._rate = shown, task, rate
 
     def advance(self, count: int = 1, *, note: str = "") -> None:
+        self._rate.count(count)
         self._shown.update(  # type: ignore[attr-defined]
-            self._task, advance=count, **({"note": note} if note else {})
+            self._task,
+            advance=count,
+            rate=str(self._rate),
+            **({"note": note} if note else {}),
         )
 
 
 class _LineBar:
     """A line at most every ten seconds, so that a log of CI stays short and alive."""
 
-    def __init__(self, label: str, total: int | None) -> None:
-        self._label, self._total, self._done = label, total, 0
+    def __init__(self, label: str, total: int | None, done: int, rate: _Rate) -> None:
+        self._label, self._total, self._done, self._rate = label, total, done, rate
         self._last_ns = time.monotonic_ns()
 
     def advance(self, count: int = 1, *, note: str = "") -> None:
         self._done += count
+        self._rate.count(count)
         now_ns = time.monotonic_ns()
         if now_ns - self._last_ns >= 10_000_000_000:
             self._last_ns = now_ns
             of = f"/{self._total}" if self._total else ""
-            say(f"  {self._label} {self._done}{of} {note}".rstrip())
+            left = self._rate.left(self._total - self._done) if self._total else ""
+            facts = ", ".join(part for part in (str(self._rate), left, note) if part)
+            say(f"  {self._label} {self._done}{of} {facts}".rstrip())

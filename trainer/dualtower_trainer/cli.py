@@ -40,7 +40,18 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="The result as JSON
 @_CONFIG
 @_SET
 @click.option("--overwrite", is_flag=True, help="Replace a training with other settings in RUN.")
-@click.option("--dry-run", is_flag=True, help="Show the resolved configuration and stop.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the configuration, the size of the model and what training would cost; write "
+    "nothing.",
+)
+@click.option(
+    "--tensorboard",
+    type=_PATH,
+    metavar="FOLDER",
+    help="Curves for TensorBoard, in FOLDER/name of RUN; the same as [train] tensorboard.",
+)
 @_JSON
 def train(
     data: Path,
@@ -49,6 +60,7 @@ def train(
     overrides: tuple[str, ...],
     overwrite: bool,
     dry_run: bool,
+    tensorboard: Path | None,
     as_json: bool,
 ) -> None:
     """Train the two towers on DATA; write RUN.
@@ -61,15 +73,26 @@ def train(
     Example:
       dualtower train --data data --out run --set train.steps=1000
     """
-    from dualtower.config import to_toml
     from dualtower_trainer.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
+    from dualtower_trainer.devices import device_line
     from dualtower_trainer.train import train as train_towers
 
+    if tensorboard is not None:
+        overrides = (*overrides, f"train.tensorboard={json.dumps(str(tensorboard))}")
     run_config = load_run_config(config, overrides)
+    say(f"  {device_line()}")
     if dry_run:
-        click.echo(to_toml(run_config.sections()))
+        from dualtower_trainer.training_plan import plan_as_toml, plan_training
+
+        with step("plan"):
+            plan = plan_training(data, run_config)
+        if as_json:
+            sections = {key: vars(section) for key, section in run_config.sections().items()}
+            click.echo(json.dumps({"configuration": sections, "plan": plan}))
+        else:
+            click.echo(plan_as_toml(run_config, plan))
         return
     with step("train"):
         result = train_towers(data, out, run_config, overwrite=overwrite)

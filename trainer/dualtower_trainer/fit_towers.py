@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dualtower.progress import bar, say
 from dualtower_trainer.batch_stream import BatchStream
 from dualtower_trainer.learner import Learner
 from dualtower_trainer.sampling import BatchSampler
+from dualtower_trainer.scalar_log import ScalarLog
 from dualtower_trainer.stop_signal import stop_signal
 from dualtower_trainer.validation import Look
 
@@ -55,14 +57,21 @@ def fit_towers(
         facts["history"].append(_entry(learner, 0, None, look()))
     begin_s = time.monotonic() - facts["wall_s"]
     stopped = _stopped(facts, steps, options.patience)
-    with bar(title, steps) as moving, stop_signal() as interrupted:
-        moving.advance(facts["step"])
+    board = Path(options.tensorboard, state.parent.name, title) if options.tensorboard else None
+    with (
+        bar(
+            title, steps, done=facts["step"], unit="histories", units_each=sampler.users_per_step
+        ) as moving,
+        closing(ScalarLog(board, facts)) as scalars,
+        stop_signal() as interrupted,
+    ):
         while stopped is None:
             step = facts["step"]
             loss = learner.step(stream.batch(step, learner), step)
             _check(loss, step, facts["losses"], options.learning_rate)
             facts["losses"].append(loss)
             facts["step"] = step + 1
+            scalars.loss(step + 1, loss)
             note = f"loss {loss:.3f}" if step % 10 == 0 else ""
             if facts["step"] % options.evaluate_every == 0 or facts["step"] == steps:
                 if look is not None:
@@ -71,6 +80,7 @@ def fit_towers(
                     if entry["value"] > max(past["value"] for past in facts["history"]):
                         best = learner.weights()
                     facts["history"].append(entry)
+                    scalars.look(entry)
                     note = f"recall@20 {entry['validation_recall_at_20'] or 0:.4f}"
                 facts["wall_s"] = time.monotonic() - begin_s
                 learner.save(state, best, facts, stream.state())

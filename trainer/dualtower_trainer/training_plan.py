@@ -1,0 +1,181 @@
+"""What a training would cost, found out without training: `dualtower train --dry-run`.
+
+Nothing is taken from a table of processors. A few steps are taken on towers that are thrown away, a
+few texts are encoded and a small closed form is fitted, each timed on this machine; the rest is
+multiplication. Early stopping can only make it shorter, so the time is an upper estimate.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dualtower.config import to_toml
+from dualtower_trainer.batch_stream import BatchStream
+from dualtower_trainer.checkpoint import embed_histories
+from dualtower_trainer.closed_form.choose import taken_matrix
+from dualtower_trainer.closed_form.fit import fit_closed_form
+from dualtower_trainer.data import Split, load_dataset
+from dualtower_trainer.encoder import Encoder
+from dualtower_trainer.encoder_source import resolve_encoder
+from dualtower_trainer.graph_flops import graph_flops
+from dualtower_trainer.item_texts import ItemTexts
+from dualtower_trainer.learner import Learner
+from dualtower_trainer.learner_setup import make_learner, make_sampler
+from dualtower_trainer.run_config import RunConfig
+from dualtower_trainer.select_recipe import inner_split
+from dualtower_trainer.towers import fit_into_ball
+from dualtower_trainer.validation import Validation
+from dualtower_trainer.wide import build_wide_vocabulary
+
+__all__ = ["plan_as_toml", "plan_training"]
+
+_TIMED_STEPS = 5
+_TIMED_TEXTS = 128
+_TIMED_ITEMS = 1000
+_CLOSED_FORM_BYTES = 28  # an entry of items × items: kernel, Gram matrix, its inverse, the factors
+
+
+def plan_training(data: Path, config: RunConfig) -> dict[str, Any]:
+    """Sizes, operations, memory and time of a training on `data`; plain JSON.
+
+    Returns:
+        `items`, `users`; `parameters`, trainable and total; `flops_per_step`; `memory_bytes`;
+        `time_s` by part and in all.
+
+    Raises:
+        DataError: the data gives no training example.
+        UnavailableError: the encoder cannot be had here.
+    """
+    dataset = load_dataset(data)
+    parts, with_hidden = inner_split(dataset, config)
+    words = list(dataset.catalogue.texts)
+    with tempfile.TemporaryDirectory() as folder:  # a tiny encoder is made, and forgotten
+        encoder = resolve_encoder(config.encoder, words, Path(folder))
+        texts, encode_s = _texts(encoder, words, config)
+    learner = make_learner(parts, texts, config)
+    learner.start_at_random(parts.warm)
+    stream = BatchStream(make_sampler(parts, config), seed=config.train.seed)
+    batch = stream.batch(0, learner)
+    flops = graph_flops(learner.traced(batch), sparse_entries=texts.bag[batch.rows].nnz)
+    learner.step(batch, 0)
+    step_s = _median_s(
+        lambda turn: learner.step(stream.batch(turn + 1, learner), turn + 1), _TIMED_STEPS
+    )
+    validation = Validation(parts, limit=config.train.validation_users, with_cold=with_hidden)
+    look_s = _median_s(lambda _: _look(learner, validation), 1)
+    steps = config.train.steps
+    time_s = {
+        "encode the texts": encode_s,
+        "closed form": _closed_form_s(parts, texts, config, look_s),
+        "steps on the inner split": steps * step_s,
+        "looks at validation": (2 + steps // config.train.evaluate_every) * look_s,
+        "steps on the whole log": steps * step_s,
+    }
+    known = min(int(parts.warm.sum()), config.closed_form.max_items)
+    closed_form = config.train.initial == "closed_form"
+    memory = _peak_bytes() + (_CLOSED_FORM_BYTES * known**2 if closed_form else 0)
+    return {
+        "items": len(words),
+        "users": len(dataset.interactions.user_ids),
+        "parameters": learner.parameters(),
+        "flops_per_step": flops,
+        "flops_per_s": flops / step_s,
+        "memory_bytes": memory,
+        "step_s": step_s,
+        "time_s": {**time_s, "in all, at most": sum(time_s.values())},
+    }
+
+
+def plan_as_toml(config: RunConfig, plan: dict[str, Any]) -> str:
+    """The resolved configuration as TOML, and the plan as comments in front of it."""
+    rows = [
+        ("items, users", f"{plan['items']:,}, {plan['users']:,}"),
+        ("parameters, trained", f"{plan['parameters']['trainable']:,}"),
+        ("parameters, in all", f"{plan['parameters']['total']:,} and the encoder's"),
+        ("matrix products of a step", f"{plan['flops_per_step'] / 1e9:.2f} GFLOP"),
+        (
+            "a step, timed here",
+            f"{plan['step_s'] * 1e3:.0f} ms, {plan['flops_per_s'] / 1e9:.1f} GFLOP/s",
+        ),
+        ("memory, about", f"{plan['memory_bytes'] / 2**30:.2f} GiB"),
+        *((name, f"{seconds:.1f} s") for name, seconds in plan["time_s"].items()),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"# {name.ljust(width)}  {value}" for name, value in rows]
+    return "\n".join([*lines, "", to_toml(config.sections())])
+
+
+def _texts(encoder: Encoder, words: list[str], config: RunConfig) -> tuple[ItemTexts, float]:
+    """Texts with encodings that are drawn, and how long the real ones would take."""
+    ids, mask = encoder.tokenizer(words)
+    special = (encoder.tokenizer.cls_id, encoder.tokenizer.sep_id)
+    vocabulary = build_wide_vocabulary(
+        ids, mask, special_ids=special, max_grams=config.model.wide_grams
+    )
+    places = np.linspace(0, len(words) - 1, min(_TIMED_TEXTS, len(words))).astype(int)
+    some = [words[place] for place in places]
+    encoder.encode(some)  # builds the graph
+    each_s = _median_s(lambda _: encoder.encode(some), 1) / len(some)
+    drawn = np.random.default_rng(0).normal(size=(len(words), encoder.hidden)).astype(np.float32)
+    texts = ItemTexts(drawn, vocabulary, vocabulary.bag(ids, mask), len(encoder.tokenizer.vocab))
+    return texts, each_s * len(words)
+
+
+def _closed_form_s(parts: Split, texts: ItemTexts, config: RunConfig, look_s: float) -> float:
+    """A fit of few items, times the cube of how many more there are; and the looks at the grids."""
+    options = config.closed_form
+    if config.train.initial != "closed_form":
+        return 0.0
+    items = min(int(parts.warm.sum()), options.max_items)
+    timed = min(items, _TIMED_ITEMS)
+    features = texts.features(texts.mean(parts.warm), options.encoder_share)
+    fit_s = _median_s(
+        lambda _: fit_closed_form(
+            taken_matrix(parts),
+            features,
+            rank=config.model.dim - 2,
+            regularisation=options.regularisation[0],
+            sharpening=options.sharpening[0],
+            text_pull=options.text_pull,
+            ridge=options.ridge,
+            max_items=timed,
+        ),
+        1,
+    )
+    fits = len(options.regularisation) + len(options.sharpening) - 1
+    looks = fits + len(options.prior) - 1
+    if config.model.trend:
+        looks += len(options.half_lives) * len(options.trend_powers) * len(options.freshness) + 1
+    last = 1
+    return (fits + last) * fit_s * (items / timed) ** 3 + looks * look_s
+
+
+def _look(learner: Learner, validation: Validation) -> None:
+    parts = learner.parts()
+    vectors = fit_into_ball(parts)
+    people = embed_histories(learner.user_tower, vectors, validation.histories, learner.config)
+    tastes = parts[:, :-1].T
+    validation.look(lambda places: people[places, :-2] @ tastes)
+
+
+def _median_s(run: Callable[[int], object], times: int) -> float:
+    taken = []
+    for turn in range(times):
+        begin_ns = time.perf_counter_ns()
+        run(turn)
+        taken.append((time.perf_counter_ns() - begin_ns) / 1e9)
+    return float(np.median(taken))
+
+
+def _peak_bytes() -> int:
+    """The most that this process held so far: TensorFlow, the data, the towers, a step."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
