@@ -184,6 +184,14 @@ class Learner:
 
     def step(self, batch: Batch, step: int) -> float:
         """One optimiser step; returns the loss."""
+        return float(self._compiled(*self._arguments(batch, step)))
+
+    def traced(self, batch: Batch) -> tf.Graph:
+        """The graph of a step on batches of this very shape, whose operations can be counted."""
+        step = tf.function(self._compiled.python_function)
+        return step.get_concrete_function(*self._arguments(batch, 0)).graph
+
+    def _arguments(self, batch: Batch, step: int) -> list[tf.Tensor | tf.SparseTensor]:
         seed = np.array([self.train.seed, step], np.int32)
         bag = self._features.bag[batch.rows].tocoo()
         places = np.stack([bag.row, bag.col + 1], axis=1).astype(np.int64)
@@ -192,7 +200,7 @@ class Learner:
             batch.rows, batch.history, batch.history_mask, batch.targets, batch.target_mask,
             batch.candidates, batch.accidental, batch.log_expected_count, seed,
         )  # fmt: skip
-        return float(self._compiled(grams, *(tf.convert_to_tensor(array) for array in arrays)))
+        return [grams, *(tf.convert_to_tensor(array) for array in arrays)]
 
     def text_parts(self) -> np.ndarray:
         """Parts of every item by its content, float32 [items, dim - 1]."""
@@ -207,6 +215,13 @@ class Learner:
         """Parts of every item as the index will hold them: its own, or those of its text."""
         own = np.asarray(self._own.numpy(), np.float32)
         return np.where(self._known > 0, own, self.text_parts())
+
+    def parameters(self) -> dict[str, int]:
+        """How many numbers are trained, and how many the towers hold in all."""
+        trained = sum(int(np.prod(variable.shape)) for variable in self._trainable)
+        fixed = [*self.item_head.non_trainable_weights, *self.user_tower.non_trainable_weights]
+        rest = sum(int(np.prod(variable.shape)) for variable in fixed)
+        return {"trainable": trained, "total": trained + rest}
 
     def weights(self) -> dict[str, np.ndarray]:
         """Everything that is learned, by name."""

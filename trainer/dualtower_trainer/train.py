@@ -132,6 +132,7 @@ def _selection(path: Path) -> Selection | None:
 def _request(data: Path, encoder: Encoder, config: RunConfig) -> dict[str, Any]:
     sections = {name: asdict(section) for name, section in config.sections().items()}
     sections["encoder"]["sha256"] = encoder.sha256
+    del sections["train"]["tensorboard"]  # where the curves are drawn changes nothing
     return {"data": data_hashes(data), **sections}
 
 
