@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dualtower_trainer.pairs.miner import HardNegativeConfig
+
 __all__ = ["LORA_TARGETS", "MODES", "PAIR_KINDS", "PRECISIONS", "FinetuneConfig"]
 
 MODES = ("frozen", "top", "full", "lora", "bitfit")
@@ -36,7 +38,22 @@ class FinetuneConfig:
         chunk_pairs: above 0, a batch goes through BERT in chunks of so many pairs and twice
             (GradCache, https://arxiv.org/abs/2101.06983), so that memory does not bound the batch.
         accumulate: batches whose mean gradient makes one step.
+        queue: above 0, so many right sides of earlier batches are negatives too (cross-batch
+            memory, https://arxiv.org/abs/1912.06798).
+        queue_warmup: steps before they are: until then vectors move too fast.
+        hard_negatives: texts mined for each pair's left side, negatives of the whole batch; 0 is
+            off. All left and right sides are encoded at every mining.
+        hard_first_rank: what ranks before it is too likely to belong to the left side.
+        hard_last_rank: one past the last rank that counts as hard.
+        hard_max_score: hard negatives have at most this cosine.
+        hard_margin: and at most (1 - hard_margin) of the mean cosine of the left side's own pairs.
+        hard_warmup: steps before anything is mined.
+        hard_refresh_every: steps between two minings, each with the weights of then.
         temperature: by which cosines are divided.
+        learn_temperature: whether it is learned from there,
+        temperature_min: clamped to this
+        temperature_max: and this,
+        temperature_rate: with this peak of the learning rate, of its logarithm.
         learning_rate: peak of a linear warm-up and a cosine decay; of the top layer.
         warmup_share: share of the steps that warm up.
         layer_decay: each layer learns at this share of the rate of the one above it.
@@ -67,7 +84,20 @@ class FinetuneConfig:
     batch_pairs: int = 64
     chunk_pairs: int = 0
     accumulate: int = 1
+    queue: int = 0
+    queue_warmup: int = 100
+    hard_negatives: int = 0
+    hard_first_rank: int = 5
+    hard_last_rank: int = 50
+    hard_max_score: float = 0.95
+    hard_margin: float = 0.05
+    hard_warmup: int = 100
+    hard_refresh_every: int = 100
     temperature: float = 0.05
+    learn_temperature: bool = False
+    temperature_min: float = 0.01
+    temperature_max: float = 0.5
+    temperature_rate: float = 1e-2
     learning_rate: float = 1e-4
     warmup_share: float = 0.1
     layer_decay: float = 0.9
@@ -91,7 +121,7 @@ class FinetuneConfig:
             _one_of("lora_targets", target, LORA_TARGETS)
         for name in (
             "top_layers", "lora_rank", "history_items", "histories_per_user", "steps", "accumulate",
-            "bucket_tokens", "checkpoint_every",
+            "bucket_tokens", "checkpoint_every", "hard_refresh_every",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -105,7 +135,9 @@ class FinetuneConfig:
                 f"chunk_pairs must be 0 or divide batch_pairs {self.batch_pairs}, got "
                 f"{self.chunk_pairs}"
             )
-        for name in ("seed", "weight_decay", "clip_norm"):
+        for name in (
+            "seed", "weight_decay", "clip_norm", "queue", "queue_warmup", "hard_negatives",
+        ):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("lora_dropout", "dropout", "ema_decay"):
@@ -115,9 +147,34 @@ class FinetuneConfig:
             raise ValueError(f"warmup_share must be from 0 to 1, got {self.warmup_share}")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must be above 0 and at most 1, got {self.layer_decay}")
-        for name in ("learning_rate", "temperature", "lora_alpha"):
+        for name in ("learning_rate", "temperature", "temperature_rate", "lora_alpha"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.learn_temperature and not (
+            0 < self.temperature_min <= self.temperature <= self.temperature_max
+        ):
+            raise ValueError(
+                "0 < temperature_min <= temperature <= temperature_max must hold, got "
+                f"{self.temperature_min}, {self.temperature}, {self.temperature_max}"
+            )
+        self.mining()
+
+    @property
+    def more_negatives(self) -> bool:
+        """Whether a batch has other negatives than its own right sides."""
+        return bool(self.queue or self.hard_negatives)
+
+    def mining(self) -> HardNegativeConfig:
+        """How hard negatives are mined, as the miner takes it."""
+        return HardNegativeConfig(
+            per_anchor=self.hard_negatives,
+            first_rank=self.hard_first_rank,
+            last_rank=self.hard_last_rank,
+            max_score=self.hard_max_score,
+            margin=self.hard_margin,
+            warmup_steps=self.hard_warmup,
+            refresh_steps=self.hard_refresh_every,
+        )
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

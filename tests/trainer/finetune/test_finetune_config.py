@@ -28,6 +28,10 @@ from dualtower_trainer.finetune import FinetuneConfig
         ("warmup_share=2", "warmup_share must be from 0 to 1"),
         ("layer_decay=0", "layer_decay must be above 0"),
         ("temperature=0", "temperature must be above 0"),
+        ("queue=-1", "queue must not be negative, got -1"),
+        ("hard_refresh_every=0", "hard_refresh_every must be at least 1"),
+        ("hard_last_rank=5", "last_rank must be above first_rank 5, got 5"),
+        ("temperature_rate=0", "temperature_rate must be above 0"),
         ("lora_rnk=4", "did you mean 'lora_rank'"),
     ],
 )
@@ -39,3 +43,10 @@ def test_refused(override: str, message: str) -> None:
 def test_off_by_default() -> None:
     config: Any = load_section("finetune", FinetuneConfig)
     assert config.mode == "frozen"
+
+
+def test_a_learned_temperature_starts_in_its_range() -> None:
+    overrides = ["finetune.learn_temperature=true", "finetune.temperature_min=0.1"]
+    with pytest.raises(ConfigError, match="temperature_min <= temperature <= temperature_max must"):
+        load_section("finetune", FinetuneConfig, overrides=overrides)
+    assert FinetuneConfig(temperature_min=0.1).temperature == 0.05, "a fixed one has no range"

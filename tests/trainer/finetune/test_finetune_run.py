@@ -50,12 +50,15 @@ def test_a_pair_comes_closer_in_the_new_folder(
 
 
 @pytest.mark.slow
-def test_killed_at_any_step_it_ends_the_same(encoder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["plain", "more"])
+def test_killed_at_any_step_it_ends_the_same(encoder, kind: str, tmp_path: Path) -> None:
     source = encoder.save(tmp_path / "source")
 
     def child(out: str, kill_at: int) -> int:
-        command = [sys.executable, str(CHILD), str(source), str(tmp_path / out), str(kill_at)]
-        return subprocess.run(command, capture_output=True).returncode
+        arguments = [str(source), str(tmp_path / out), str(kill_at), kind]
+        return subprocess.run(
+            [sys.executable, str(CHILD), *arguments], capture_output=True
+        ).returncode
 
     assert child("whole", 0) == 0
     for kill_at in (1, 5):  # before the first state, and between two

@@ -41,7 +41,9 @@ class AdamW:
     def __init__(self, parameters: Sequence[Parameter], config: FinetuneConfig, top: int) -> None:
         self._config = config
         self._parameters = list(parameters)
-        self._rates = [config.layer_decay ** (top - entry.depth) for entry in parameters]
+        self._rates = [
+            entry.rate * config.layer_decay ** (top - entry.depth) for entry in parameters
+        ]
         self.updates = tf.Variable(0.0, trainable=False, name="updates")
         self._first, self._second = self._slots("first"), self._slots("second")
         self._mean = self._slots("mean") if config.ema_decay else []

@@ -8,7 +8,7 @@ pairs make up a step is a function of (seed, step) alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,10 +31,13 @@ class Batch:
     Attributes:
         sides: ids and mask, int32 [rows, width], for each side; widths may differ.
         constants: arrays that the objective takes beside the vectors.
+        texts: of the left and the right side, which texts they are, int32 [rows]; only where they
+            were drawn from pairs, and without the copies that fill a batch up.
     """
 
     sides: tuple[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]], ...]
     constants: tuple[npt.NDArray[np.generic], ...]
+    texts: tuple[npt.NDArray[np.int32], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,27 @@ class PairBatches:
         """Of each bucket, the width of the left and of the right side."""
         return [bucket.widths for bucket in self._buckets]
 
+    def rows(
+        self, texts: npt.NDArray[np.integer], width: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Ids and mask int32 [texts, width]."""
+        return pad_rows([self._rows[text] for text in texts], width, self._pad_id)
+
+    def longest(self, texts: Iterable[int]) -> int:
+        """Word pieces of the longest of `texts`."""
+        return max(len(self._rows[text]) for text in texts)
+
+    def accidental(
+        self, anchors: npt.NDArray[np.integer], candidates: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.bool_]:
+        """bool [anchors, candidates], see `DiverseBatches.accidental`; -1 is an empty place."""
+        return self._all.accidental(anchors, candidates)
+
+    @property
+    def groups(self) -> npt.NDArray[np.int32]:
+        """int32 [texts], near-duplicates share a number."""
+        return self._groups
+
     def tokens(self, *, seed: int) -> TokenCount:
         """What one pass over the pairs reads; `seed` draws the random batches."""
         bucketed = sum(bucket.size * sum(bucket.widths) for bucket in self._buckets)
@@ -132,8 +156,8 @@ class PairBatches:
         accidental[:, real:] = True
         np.fill_diagonal(accidental, False)
         weight = (np.arange(self._batch) < real).astype(np.float32)
-        sides = (self._side(anchor, bucket.widths[0]), self._side(positive, bucket.widths[1]))
-        return Batch(sides, (accidental, weight))
+        sides = (self.rows(anchor, bucket.widths[0]), self.rows(positive, bucket.widths[1]))
+        return Batch(sides, (accidental, weight), (drawn.anchor, drawn.positive))
 
     def _bucket(
         self, pairs: Pairs, lengths: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
@@ -147,11 +171,6 @@ class PairBatches:
         )
         left, right = (int(side.max()) for side in lengths[:, places])
         return _Bucket(DiverseBatches(part, self._groups, self._batch), (left, right), len(places))
-
-    def _side(
-        self, texts: npt.NDArray[np.int32], width: int
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        return pad_rows([self._rows[text] for text in texts], width, self._pad_id)
 
 
 def pad_rows(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dualtower.errors import DataError
+from dualtower.errors import DataError, UsageError
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.finetune.batches import Batch, pad_rows
 from dualtower_trainer.finetune.objectives import likeness
@@ -39,13 +39,18 @@ def distil_into(
         out: the new folder.
 
     Raises:
-        UsageError: as `finetune`.
+        UsageError: as `finetune`, or options that need pairs.
         DataError: fewer than two different texts.
     """
     different = list(dict.fromkeys(texts))
     if len(different) < 2:
         raise DataError(f"distillation needs at least 2 different texts, got {len(different)}")
     refuse_wrong_use(config, out)
+    if config.more_negatives or config.learn_temperature:
+        raise UsageError(
+            "finetune.queue, hard_negatives and learn_temperature belong to pairs of texts; leave "
+            "them off with --distil-from"
+        )
     strategy = choose_strategy(config.devices)  # before TensorFlow computes anything
     wanted = fit_width(teacher.encode(different), student.hidden)
     rows = student.tokenizer.rows(different)

@@ -37,13 +37,15 @@ def direct_gradients(
     *,
     seed: tf.Tensor,
     scale: tf.Tensor | float = 1.0,
+    own: Sequence[tf.Variable] = (),
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Loss and gradients by one pass; see `cached_gradients` for the arguments.
 
     Sides of equal width go through the encoder together, which makes for larger products.
     """
+    learned = [*weights, *own]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(list(weights))
+        tape.watch(learned)
         if len({ids.shape[1] for ids, _ in sides}) == 1:
             ids, mask = (tf.concat(parts, axis=0) for parts in zip(*sides, strict=True))
             rows = [side[0].shape[0] for side in sides]
@@ -54,7 +56,7 @@ def direct_gradients(
             ]
         value = loss(vectors)
         scaled = value * scale
-    found = tape.gradient(scaled, list(weights), unconnected_gradients=_ZERO)
+    found = tape.gradient(scaled, learned, unconnected_gradients=_ZERO)
     return value, [tf.convert_to_tensor(gradient) for gradient in found]
 
 
@@ -67,6 +69,7 @@ def cached_gradients(
     seed: tf.Tensor,
     chunk_rows: int,
     scale: tf.Tensor | float = 1.0,
+    own: Sequence[tf.Variable] = (),
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Loss and gradients of the whole batch, in chunks.
 
@@ -78,22 +81,24 @@ def cached_gradients(
         seed: int32 [2], of this step's dropout.
         chunk_rows: rows that go through the encoder at once.
         scale: what the gradients are multiplied by (for float16).
+        own: variables that the loss itself reads, such as a temperature.
 
     Returns:
-        the loss, and the dense gradients of `weights`, times `scale`.
+        the loss, and the dense gradients of `weights` and of `own`, times `scale`.
     """
     vectors = [
         _encode_chunks(encode, side, seed, place, chunk_rows) for place, side in enumerate(sides)
     ]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(vectors)
+        tape.watch([*vectors, *own])
         value = loss(vectors)
         scaled = value * scale
-    pulls = tape.gradient(scaled, vectors, unconnected_gradients=_ZERO)
+    found = tape.gradient(scaled, [*vectors, *own], unconnected_gradients=_ZERO)
+    pulls, of_own = found[: len(vectors)], found[len(vectors) :]
     total = [tf.zeros(weight.shape, weight.dtype) for weight in weights]
     for place, (side, pull) in enumerate(zip(sides, pulls, strict=True)):
         total = _pull_chunks(encode, side, pull, weights, total, seed, place, chunk_rows)
-    return value, total
+    return value, [*total, *(tf.convert_to_tensor(gradient) for gradient in of_own)]
 
 
 def _encode_chunks(

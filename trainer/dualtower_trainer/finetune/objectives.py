@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import tensorflow as tf
@@ -26,18 +26,27 @@ class Objective(Protocol):
         """
 
 
-def contrastive(temperature: float) -> Objective:
+def contrastive(temperature: float | Callable[[], tf.Tensor]) -> Objective:
     """Each left side finds its right side in the batch, and the reverse (`losses.info_nce`).
 
-    The constants are `accidental` bool [batch, batch] and `weight` float32 [batch].
+    The constants are `accidental` bool [batch, batch] and `weight` float32 [batch]. With a queue or
+    mined negatives two more follow: `others_accidental` bool [batch, mined + queued] and the
+    queue's vectors float32 [queued, dim]; those of the mined texts, if any, are a third side.
+
+    `temperature`: a number, or what gives the learned one.
     """
 
     def loss(vectors: Sequence[tf.Tensor], constants: Sequence[tf.Tensor]) -> tf.Tensor:
-        left, right = vectors
-        accidental, weight = constants
+        left, right, *mined = vectors
+        accidental, weight, *others = constants
+        negatives, others_accidental = None, None
+        if others:
+            others_accidental, queued = others
+            negatives = tf.concat([*mined, queued], axis=0)
         return info_nce(
-            left, right, temperature=temperature, accidental=accidental, weights=weight,
-            symmetric=True,
+            left, right, temperature=temperature() if callable(temperature) else temperature,
+            accidental=accidental, weights=weight, symmetric=True,
+            negatives=negatives, negatives_accidental=others_accidental,
         )  # fmt: skip
 
     return loss

@@ -49,10 +49,11 @@ def make_plan(bert: BertConfig, config: FinetuneConfig, tokens: int, flops_per_s
     trainable = _trainable(bert, config)
     if config.mode == "lora":
         total += trainable
-    rows = 2 * config.batch_pairs
+    sides = 2 + config.hard_negatives
+    rows = sides * config.batch_pairs
     flops = config.accumulate * training_flops(bert, config, rows, tokens)
     step_s = flops / (flops_per_s * _SHARE_OF_PEAK)
-    at_once = 2 * config.chunk_pairs or rows
+    at_once = sides * config.chunk_pairs or rows
     copies = 3 + bool(config.ema_decay)  # gradient, two moments, mean
     memory = _FLOAT_BYTES * (total + copies * trainable) + _tape_bytes(bert, at_once, tokens)
     return Plan(total, trainable, flops, memory, step_s, step_s * config.steps)

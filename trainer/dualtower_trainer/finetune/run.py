@@ -16,19 +16,20 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from dualtower.errors import DataError, UsageError
-from dualtower.files import atomic_file, disk_errors, exclusive_lock, remove_stale
+from dualtower.errors import UsageError
+from dualtower.files import disk_errors, exclusive_lock, remove_stale
 from dualtower.progress import bar, say
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.finetune.batches import Batch, PairBatches
+from dualtower_trainer.finetune.negatives import TextNegatives
 from dualtower_trainer.finetune.objectives import Objective, contrastive
 from dualtower_trainer.finetune.replicas import all_agree, choose_strategy, is_chief
 from dualtower_trainer.finetune.schedule import check_losses
+from dualtower_trainer.finetune.training_state import Training, restore_state, save_state
 from dualtower_trainer.finetune.tuner import Tuner
 from dualtower_trainer.finetune_config import FinetuneConfig
+from dualtower_trainer.losses import Temperature
 from dualtower_trainer.pairs import Pairs
 
 __all__ = ["finetune", "refuse_wrong_use", "tune_and_save"]
@@ -62,6 +63,12 @@ def finetune(
     """
     refuse_wrong_use(config, out)
     strategy = choose_strategy(config.devices)  # before TensorFlow computes anything
+    temperature: float | Temperature = config.temperature
+    if config.learn_temperature:
+        with strategy.scope():
+            temperature = Temperature(
+                config.temperature, minimum=config.temperature_min, maximum=config.temperature_max
+            )
     batches = PairBatches(
         texts, pairs, encoder.tokenizer, batch_pairs=config.batch_pairs,
         multiple=config.bucket_tokens,
@@ -76,8 +83,10 @@ def finetune(
     identity = _digest(texts, pairs.anchor, pairs.positive, pairs.weight)
     return tune_and_save(
         encoder, config, out, strategy=strategy,
-        objective=contrastive(config.temperature), draw=draw, data_sha256=identity,
+        objective=contrastive(temperature), draw=draw, data_sha256=identity,
         facts={"pairs": len(pairs), "tokens": dataclasses.asdict(tokens)},
+        negatives=TextNegatives(batches, pairs, config, encoder.hidden),
+        temperature=None if isinstance(temperature, float) else temperature,
     )  # fmt: skip
 
 
@@ -91,6 +100,8 @@ def tune_and_save(
     draw: Callable[[int], Sequence[Batch]],
     data_sha256: str,
     facts: dict[str, object],
+    negatives: TextNegatives | None = None,
+    temperature: Temperature | None = None,
 ) -> Path:
     """Takes all steps and writes `out`; `draw` gives the batches of a step from its number alone.
 
@@ -103,26 +114,31 @@ def tune_and_save(
         draw: the batches of a step.
         data_sha256: of what `draw` draws from; a state of other data is refused.
         facts: for tuning.json.
+        negatives: what the batches are given beside their own, if anything.
+        temperature: of the loss, where it is learned.
     """
     out = Path(out)
     work = out.with_name(f"{out.name}.tuning")
     identity = {**dataclasses.asdict(config), "encoder": encoder.sha256, "data": data_sha256}
-    tuner = Tuner(encoder, config, objective, strategy)
+    tuner = Tuner(encoder, config, objective, strategy, temperature)
+    training = Training(tuner, negatives)
     if not is_chief(strategy):
-        losses = _restore(tuner, work / _STATE, identity)
+        losses = restore_state(training, work / _STATE, identity)
         _refuse_other_steps(strategy, len(losses), work)
-        _steps(tuner, config, draw, losses, lambda losses: None)
+        _steps(training, config, draw, losses, lambda losses: None)
         return out
     with exclusive_lock(work / "lock"):
         remove_stale(work)
-        losses = _restore(tuner, work / _STATE, identity)
+        losses = restore_state(training, work / _STATE, identity)
         _refuse_other_steps(strategy, len(losses), work)
 
         def keep(done: Sequence[float]) -> None:
-            _save(tuner, work / _STATE, identity, done)
+            save_state(training, work / _STATE, identity, done)
 
         begin_ns = time.monotonic_ns()
-        _steps(tuner, config, draw, losses, keep)
+        _steps(training, config, draw, losses, keep)
+        if temperature is not None:
+            facts = {**facts, "temperature": tuner.temperature}
         report = {
             "finetune": dataclasses.asdict(config), "from_encoder_sha256": encoder.sha256,
             **facts, "losses": losses, "wall_s": (time.monotonic_ns() - begin_ns) / 1e9,
@@ -150,7 +166,7 @@ def refuse_wrong_use(config: FinetuneConfig, out: Path) -> None:
 
 
 def _steps(
-    tuner: Tuner,
+    training: Training,
     config: FinetuneConfig,
     draw: Callable[[int], Sequence[Batch]],
     losses: list[float],
@@ -162,7 +178,7 @@ def _steps(
     with bar("tune the encoder, steps", config.steps) as moving:
         moving.advance(first)
         for step in range(first, config.steps):
-            result = tuner.step(draw(step), step)
+            result = training.step(draw(step), step)
             losses.append(result.loss)
             skipped = 0 if result.applied else skipped + 1
             check_losses(losses, skipped, scaled=config.precision == "float16")
@@ -183,38 +199,6 @@ def _refuse_other_steps(strategy: tf.distribute.Strategy, done: int, work: Path)
         )
 
 
-def _save(tuner: Tuner, path: Path, identity: dict[str, object], losses: Sequence[float]) -> None:
-    tensors = {**tuner.state(), "losses": np.asarray(losses, np.float64)}
-    with atomic_file(path) as temporary:
-        # not save_file: it reports a full disk as an error of its own kind
-        temporary.write_bytes(save(tensors, metadata={"identity": _canonical(identity)}))
-
-
-def _restore(tuner: Tuner, path: Path, identity: dict[str, object]) -> list[float]:
-    """The losses of the steps that are done; none when there is no state."""
-    if not path.exists():
-        return []
-    try:
-        with safe_open(path, framework="numpy") as stored:
-            theirs = json.loads((stored.metadata() or {})["identity"])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        ours = json.loads(_canonical(identity))
-        different = sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))
-        if different:
-            raise UsageError(
-                f"{path.parent} holds a tuning with another {', '.join(different)}; "
-                "remove that folder, or choose another --out"
-            )
-        losses = [float(loss) for loss in tensors.pop("losses")]
-        tuner.restore(tensors)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise DataError(
-            f"the state {path} cannot be used ({error}); remove {path.parent} to start again"
-        ) from error
-    say(f"  going on after step {len(losses)}")
-    return losses
-
-
 def _publish(
     encoder: Encoder,
     tensors: dict[str, np.ndarray],
@@ -229,10 +213,6 @@ def _publish(
     with disk_errors(out):
         (whole / _REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         os.rename(whole, out)
-
-
-def _canonical(identity: dict[str, object]) -> str:
-    return json.dumps(identity, sort_keys=True)
 
 
 def _digest(texts: Sequence[str], *arrays: np.ndarray) -> str:

@@ -28,12 +28,16 @@ _NORM_EPSILON = 1e-12
 
 @dataclass(frozen=True)
 class Parameter:
-    """One trainable weight: its variable, the layer it belongs to, and whether it decays."""
+    """One trainable weight: its variable, the layer it belongs to, and whether it decays.
+
+    `rate` is a factor on the learning rate of its layer.
+    """
 
     name: str
     variable: tf.Variable
     depth: int
     decayed: bool
+    rate: float = 1.0
 
 
 class Tunable:

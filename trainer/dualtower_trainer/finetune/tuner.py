@@ -21,19 +21,25 @@ from dualtower_trainer.finetune.loss_scale import LossScale
 from dualtower_trainer.finetune.objectives import Objective
 from dualtower_trainer.finetune.replicas import gather_vectors, rows_of_replica
 from dualtower_trainer.finetune.schedule import learning_rate
-from dualtower_trainer.finetune.tunable import Tunable
+from dualtower_trainer.finetune.tunable import Parameter, Tunable
 from dualtower_trainer.finetune_config import FinetuneConfig
+from dualtower_trainer.losses import Temperature
 
 __all__ = ["StepResult", "Tuner", "refuse_uneven"]
 
 
 class StepResult(NamedTuple):
     """What a step says: the mean loss, the length of its gradient before clipping, and whether it
-    changed the weights (it does not when the gradient is not finite)."""
+    changed the weights (it does not when the gradient is not finite).
+
+    `right` are the vectors of each batch's right sides, float32 [rows, dim], where the
+    configuration asks for a queue of them.
+    """
 
     loss: float
     gradient_norm: float
     applied: bool
+    right: tuple[np.ndarray, ...] = ()
 
 
 class Tuner:
@@ -44,6 +50,7 @@ class Tuner:
         config: section [finetune], of any mode but "frozen".
         objective: the loss.
         strategy: where the replicas are.
+        temperature: of the loss, created in the scope of the strategy, if it is learned.
 
     Raises:
         UsageError: the batch cannot be cut evenly, or XLA is asked for on several replicas.
@@ -55,17 +62,21 @@ class Tuner:
         config: FinetuneConfig,
         objective: Objective,
         strategy: tf.distribute.Strategy,
+        temperature: Temperature | None = None,
     ) -> None:
         refuse_uneven(config, strategy.num_replicas_in_sync)
         self._config, self._objective, self._strategy = config, objective, strategy
         with strategy.scope():
             self.tunable = Tunable(encoder.config, encoder.tensors, config)
-            self._optimizer = AdamW(
-                self.tunable.parameters, config, top=encoder.config.num_hidden_layers
-            )
+            top = encoder.config.num_hidden_layers
+            own = [] if temperature is None else [_of_temperature(temperature, config, top)]
+            self._optimizer = AdamW([*self.tunable.parameters, *own], config, top=top)
             self._loss_scale = LossScale(dynamic=config.precision == "float16")
+        self._temperature = temperature
         self._weights = [entry.variable for entry in self.tunable.parameters]
+        self._own = [entry.variable for entry in own]
         self._graph = tf.function(self._step, jit_compile=config.jit_compile or None)
+        self._plain = tf.function(self.tunable.encode_plainly, reduce_retracing=True)
 
     def step(self, batches: Sequence[Batch], step: int) -> StepResult:
         """One update by the mean gradient of `batches`; `step` counts from 0."""
@@ -84,8 +95,19 @@ class Tuner:
             step, steps=config.steps, peak=config.learning_rate, warmup_share=config.warmup_share
         )
         seed = tf.constant([config.seed, step], tf.int32)
-        loss, norm, applied = self._graph(cut, seed, tf.constant(rate, tf.float32))
-        return StepResult(float(loss), float(norm), bool(applied))
+        loss, norm, applied, right = self._graph(cut, seed, tf.constant(rate, tf.float32))
+        return StepResult(
+            float(loss), float(norm), bool(applied), tuple(part.numpy() for part in right)
+        )
+
+    @property
+    def temperature(self) -> float | None:
+        """The learned temperature of now."""
+        return None if self._temperature is None else float(self._temperature())
+
+    def encode(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Unit vectors float32 [rows, hidden] by the weights of now, without dropout."""
+        return np.asarray(self._plain(tf.constant(ids), tf.constant(mask)).numpy())
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The tuned weights as a Hugging Face folder holds them: averaged, updates merged in."""
@@ -105,11 +127,13 @@ class Tuner:
 
     def _step(
         self, batches: Sequence[Any], seed: tf.Tensor, rate: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Traced once for every combination of widths."""
         strategy = self._strategy
-        loss, norm, gradients = strategy.run(self._replica, args=(batches, seed))
-        loss, norm = (strategy.experimental_local_results(value)[0] for value in (loss, norm))
+        loss, norm, gradients, right = strategy.run(self._replica, args=(batches, seed))
+        loss, norm, *right = (
+            strategy.experimental_local_results(value)[0] for value in (loss, norm, *right)
+        )
         finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
 
         def apply() -> tf.Tensor:
@@ -118,23 +142,28 @@ class Tuner:
 
         applied = tf.cond(finite, apply, lambda: tf.constant(False))
         self._loss_scale.update(strategy, finite)
-        return loss, norm, applied
+        return loss, norm, applied, right
 
     def _replica(
         self, batches: Sequence[Any], seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Joint loss, and clipped gradients that are equal on every replica."""
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+        """Joint loss, clipped gradients that are equal on every replica, and right sides."""
         context = tf.distribute.get_replica_context()
         replicas, fold = context.num_replicas_in_sync, tf.random.experimental.stateless_fold_in
         if replicas > 1:
             seed = fold(seed, context.replica_id_in_sync_group)
         losses: list[tf.Tensor] = []
         gradients: list[tf.Tensor] = []
+        right: list[tf.Tensor] = []
         for place, (sides, constants) in enumerate(batches):
-            loss, found = self._gradients(sides, constants, fold(seed, place))
+            loss, found, vectors = self._gradients(sides, constants, fold(seed, place))
             losses.append(loss)
+            right += [vectors[1]] if self._config.queue else []
             gradients = list(map(tf.add, gradients, found)) if gradients else found
         if replicas > 1:
+            # each replica has a temperature's whole gradient, and of the weights' its rows' part
+            whole = len(self._weights)
+            gradients[whole:] = [gradient / replicas for gradient in gradients[whole:]]
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         share = 1.0 / (len(batches) * self._loss_scale.scale)
         norm = global_norm(gradients) * share
@@ -144,21 +173,34 @@ class Tuner:
             lambda: [tf.identity(gradient) for gradient in gradients],
             lambda: [gradient * factor for gradient in gradients],
         )
-        return tf.add_n(losses) / len(losses), norm, gradients
+        return tf.add_n(losses) / len(losses), norm, gradients, right
 
     def _gradients(
         self, sides: Sequence[Any], constants: Sequence[tf.Tensor], seed: tf.Tensor
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+        """Loss, gradients, and the vectors of each side from all replicas."""
+        gathered: list[tf.Tensor] = []
+
         def loss(vectors: Sequence[tf.Tensor]) -> tf.Tensor:
-            return self._objective([gather_vectors(part) for part in vectors], constants)
+            gathered.extend(gather_vectors(part) for part in vectors)
+            return self._objective(gathered, constants)
 
         encode, scale = self.tunable.encode, tf.identity(self._loss_scale.scale)
         if not self._config.chunk_pairs:
-            return direct_gradients(encode, loss, sides, self._weights, seed=seed, scale=scale)
-        return cached_gradients(
-            encode, loss, sides, self._weights, seed=seed, scale=scale,
-            chunk_rows=self._config.chunk_pairs,
-        )  # fmt: skip
+            value, found = direct_gradients(
+                encode, loss, sides, self._weights, seed=seed, scale=scale, own=self._own
+            )
+        else:
+            value, found = cached_gradients(
+                encode, loss, sides, self._weights, seed=seed, scale=scale, own=self._own,
+                chunk_rows=self._config.chunk_pairs,
+            )  # fmt: skip
+        return value, found, gathered
+
+
+def _of_temperature(temperature: Temperature, config: FinetuneConfig, top: int) -> Parameter:
+    rate = config.temperature_rate / config.learning_rate
+    return Parameter("temperature", temperature.log_value, top, decayed=False, rate=rate)
 
 
 def refuse_uneven(config: FinetuneConfig, replicas: int) -> None:
