@@ -15,6 +15,7 @@ RUN/
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -154,6 +155,7 @@ def _same_request(run: Path, request: dict[str, Any], overwrite: bool) -> bool:
         )
     for name in _OF_A_TRAINING:
         (run / name).unlink(missing_ok=True)
+    shutil.rmtree(run / "tuned_encoder", ignore_errors=True)
     return False
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,14 @@ import numpy as np
 from dualtower.config import to_toml
 from dualtower_trainer.batch_stream import BatchStream
 from dualtower_trainer.checkpoint import embed_histories
-from dualtower_trainer.closed_form.choose import taken_matrix
-from dualtower_trainer.closed_form.fit import fit_closed_form
-from dualtower_trainer.data import Split, load_dataset
+from dualtower_trainer.closed_form.choose import Choice
+from dualtower_trainer.data import Catalogue, Split, load_dataset
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.encoder_source import resolve_encoder
 from dualtower_trainer.graph_flops import graph_flops
 from dualtower_trainer.item_texts import ItemTexts
 from dualtower_trainer.learner import Learner
-from dualtower_trainer.learner_setup import make_learner, make_sampler
+from dualtower_trainer.learner_setup import closed_form_of, make_learner, make_sampler
 from dualtower_trainer.run_config import RunConfig
 from dualtower_trainer.select_recipe import inner_split
 from dualtower_trainer.towers import fit_into_ball
@@ -59,7 +59,7 @@ def plan_training(data: Path, config: RunConfig) -> dict[str, Any]:
     words = list(dataset.catalogue.texts)
     with tempfile.TemporaryDirectory() as folder:  # a tiny encoder is made, and forgotten
         encoder = resolve_encoder(config.encoder, words, Path(folder))
-        texts, encode_s = _texts(encoder, words, config)
+        texts, encode_s = _texts(encoder, dataset.catalogue, config)
     learner = make_learner(parts, texts, config)
     learner.start_at_random(parts.warm)
     stream = BatchStream(make_sampler(parts, config), seed=config.train.seed)
@@ -113,8 +113,9 @@ def plan_as_toml(config: RunConfig, plan: dict[str, Any]) -> str:
     return "\n".join([*lines, "", to_toml(config.sections())])
 
 
-def _texts(encoder: Encoder, words: list[str], config: RunConfig) -> tuple[ItemTexts, float]:
+def _texts(encoder: Encoder, catalogue: Catalogue, config: RunConfig) -> tuple[ItemTexts, float]:
     """Texts with encodings that are drawn, and how long the real ones would take."""
+    words = list(catalogue.texts)
     ids, mask = encoder.tokenizer(words)
     special = (encoder.tokenizer.cls_id, encoder.tokenizer.sep_id)
     vocabulary = build_wide_vocabulary(
@@ -125,7 +126,8 @@ def _texts(encoder: Encoder, words: list[str], config: RunConfig) -> tuple[ItemT
     encoder.encode(some)  # builds the graph
     each_s = _median_s(lambda _: encoder.encode(some), 1) / len(some)
     drawn = np.random.default_rng(0).normal(size=(len(words), encoder.hidden)).astype(np.float32)
-    texts = ItemTexts(drawn, vocabulary, vocabulary.bag(ids, mask), len(encoder.tokenizer.vocab))
+    pieces, modal = len(encoder.tokenizer.vocab), catalogue.features
+    texts = ItemTexts(drawn, vocabulary, vocabulary.bag(ids, mask), pieces, modal)
     return texts, each_s * len(words)
 
 
@@ -136,20 +138,9 @@ def _closed_form_s(parts: Split, texts: ItemTexts, config: RunConfig, look_s: fl
         return 0.0
     items = min(int(parts.warm.sum()), options.max_items)
     timed = min(items, _TIMED_ITEMS)
-    features = texts.features(texts.mean(parts.warm), options.encoder_share)
-    fit_s = _median_s(
-        lambda _: fit_closed_form(
-            taken_matrix(parts),
-            features,
-            rank=config.model.dim - 2,
-            regularisation=options.regularisation[0],
-            sharpening=options.sharpening[0],
-            text_pull=options.text_pull,
-            ridge=options.ridge,
-            max_items=timed,
-        ),
-        1,
-    )
+    small = replace(config, closed_form=replace(options, max_items=timed))
+    first = Choice(options.regularisation[0], options.sharpening[0], options.prior[0])
+    fit_s = _median_s(lambda _: closed_form_of(parts, texts, small, first), 1)
     fits = len(options.regularisation) + len(options.sharpening) - 1
     looks = fits + len(options.prior) - 1
     if config.model.trend:

@@ -60,6 +60,20 @@ def test_a_second_call_reuses_and_other_settings_are_refused(
         train(shop, trained_run, other)
 
 
+def test_overwriting_with_other_settings_tunes_the_encoder_again(
+    shop: Path, settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    """What is tuned is kept in RUN, and belongs to its settings."""
+    run = tmp_path / "run"
+    short = ("train.steps=0", "finetune.mode=bitfit", "finetune.steps=2", "finetune.batch_pairs=8")
+    tuned = []
+    for rate in ("1e-4", "1e-1"):
+        config = load_run_config(None, (*settings, *short, f"finetune.learning_rate={rate}"))
+        train(shop, run, config, overwrite=True)
+        tuned.append(load_trained(run).encoder().sha256)
+    assert tuned[0] != tuned[1]
+
+
 def test_two_trainings_do_not_share_a_folder(
     trained_run: Path, shop: Path, settings: tuple[str, ...], tmp_path: Path
 ) -> None:
