@@ -1,8 +1,9 @@
 """What a training would cost, found out without training: `dualtower train --dry-run`.
 
-Nothing is taken from a table of processors. A few steps are taken on towers that are thrown away, a
-few texts are encoded and a small closed form is fitted, each timed on this machine; the rest is
-multiplication. Early stopping can only make it shorter, so the time is an upper estimate.
+Nothing is taken from a table of processors. A few steps are taken on towers that are thrown away,
+a few texts are encoded and a closed form of at most 4,000 items is fitted, each timed on this
+machine; the rest is multiplication. Early stopping can only make it shorter, so the time is an
+upper estimate; so is the memory of more items than were fitted.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = ["plan_as_toml", "plan_training"]
 
 _TIMED_STEPS = 5
 _TIMED_TEXTS = 128
-_TIMED_ITEMS = 1000
+_TIMED_ITEMS = 4000
 _CLOSED_FORM_BYTES = 28  # an entry of items × items: kernel, Gram matrix, its inverse, the factors
 
 
@@ -70,18 +71,23 @@ def plan_training(data: Path, config: RunConfig) -> dict[str, Any]:
         lambda turn: learner.step(stream.batch(turn + 1, learner), turn + 1), _TIMED_STEPS
     )
     validation = Validation(parts, limit=config.train.validation_users, with_cold=with_hidden)
-    look_s = _median_s(lambda _: _look(learner, validation), 1)
+    begin_ns = time.perf_counter_ns()
+    people = _people(learner, validation)
+    embed_s = (time.perf_counter_ns() - begin_ns) / 1e9
+    tastes = learner.parts()[:, :-1].T
+    rank_s = _median_s(lambda _: validation.look(lambda places: people[places] @ tastes), 1)
     steps = config.train.steps
     time_s = {
         "encode the texts": encode_s,
-        "closed form": _closed_form_s(parts, texts, config, look_s),
+        "closed form": _closed_form_s(parts, texts, config, rank_s),
         "steps on the inner split": steps * step_s,
-        "looks at validation": (2 + steps // config.train.evaluate_every) * look_s,
+        "looks at validation": (2 + steps // config.train.evaluate_every) * (embed_s + rank_s),
         "steps on the whole log": steps * step_s,
     }
-    known = min(int(parts.warm.sum()), config.closed_form.max_items)
-    closed_form = config.train.initial == "closed_form"
-    memory = _peak_bytes() + (_CLOSED_FORM_BYTES * known**2 if closed_form else 0)
+    memory = _peak_bytes()
+    if config.train.initial == "closed_form":
+        items = min(int(parts.warm.sum()), config.closed_form.max_items)
+        memory += _CLOSED_FORM_BYTES * (items**2 - min(items, _TIMED_ITEMS) ** 2)
     return {
         "items": len(words),
         "users": len(dataset.interactions.user_ids),
@@ -131,8 +137,8 @@ def _texts(encoder: Encoder, catalogue: Catalogue, config: RunConfig) -> tuple[I
     return texts, each_s * len(words)
 
 
-def _closed_form_s(parts: Split, texts: ItemTexts, config: RunConfig, look_s: float) -> float:
-    """A fit of few items, times the cube of how many more there are; and the looks at the grids."""
+def _closed_form_s(parts: Split, texts: ItemTexts, config: RunConfig, rank_s: float) -> float:
+    """A fit, times the cube of how many more items there are; and the looks at the grids."""
     options = config.closed_form
     if config.train.initial != "closed_form":
         return 0.0
@@ -146,15 +152,13 @@ def _closed_form_s(parts: Split, texts: ItemTexts, config: RunConfig, look_s: fl
     if config.model.trend:
         looks += len(options.half_lives) * len(options.trend_powers) * len(options.freshness) + 1
     last = 1
-    return (fits + last) * fit_s * (items / timed) ** 3 + looks * look_s
+    return (fits + last) * fit_s * (items / timed) ** 3 + looks * rank_s
 
 
-def _look(learner: Learner, validation: Validation) -> None:
-    parts = learner.parts()
-    vectors = fit_into_ball(parts)
+def _people(learner: Learner, validation: Validation) -> np.ndarray:
+    vectors = fit_into_ball(learner.parts())
     people = embed_histories(learner.user_tower, vectors, validation.histories, learner.config)
-    tastes = parts[:, :-1].T
-    validation.look(lambda places: people[places, :-2] @ tastes)
+    return people[:, :-2]
 
 
 def _median_s(run: Callable[[int], object], times: int) -> float:
