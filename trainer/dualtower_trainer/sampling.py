@@ -13,6 +13,7 @@ from math import lgamma
 import numpy as np
 
 from dualtower_trainer.negatives_config import NegativesConfig
+from dualtower_trainer.pairs import accidental_hits
 
 __all__ = ["Batch", "BatchSampler"]
 
@@ -137,10 +138,8 @@ class BatchSampler:
         targets = np.zeros((self._users, self._targets), np.int32)
         history_mask = np.zeros(history.shape, np.float32)
         target_mask = np.zeros(targets.shape, np.float32)
-        taken = np.zeros((self._users, self._n_items), bool)
-        for row, user in enumerate(chosen):
-            log = self._logs[user]
-            taken[row, log] = True
+        logs = [self._logs[user] for user in chosen]
+        for row, log in enumerate(logs):
             hidden = rng.choice(len(log), self.hidden(len(log)), replace=False)
             rest = np.delete(log, hidden)
             asked = self._different(log[hidden])
@@ -155,16 +154,15 @@ class BatchSampler:
         if self.options.popular:
             drawn.append(rng.choice(self._pool, self.options.popular, p=self._popularity))
         candidates = np.concatenate([targets.ravel(), *drawn])
-        excluded = self._taken(taken, candidates)
+        excluded = self._taken(candidates, logs)
         excluded[:, : targets.size] |= target_mask.ravel() == 0
         log_expected = self._log_expected[candidates]
         if hard is not None:
             mined = hard[chosen]
             own = np.eye(self._users, dtype=bool).repeat(mined.shape[1], axis=1)
             mined = mined.ravel()
-            empty, mined = mined < 0, np.maximum(mined, 0)
-            candidates = np.concatenate([candidates, mined]).astype(np.int32)
-            excluded = np.concatenate([excluded, self._taken(taken, mined) | empty | ~own], axis=1)
+            excluded = np.concatenate([excluded, self._taken(mined, logs) | ~own], axis=1)
+            candidates = np.concatenate([candidates, np.maximum(mined, 0)]).astype(np.int32)
             log_expected = np.concatenate([log_expected, np.zeros(len(mined), np.float32)])
         rows, places = np.unique(np.concatenate([history.ravel(), candidates]), return_inverse=True)
         places = places.astype(np.int32)
@@ -194,14 +192,9 @@ class BatchSampler:
         expected[self._pool] += self.options.popular * self._popularity
         return np.log(np.maximum(expected, 1e-9)).astype(np.float32)
 
-    def _taken(self, taken: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """bool [users, candidates], those that are no negatives; `taken` bool [users, items]."""
-        if not self.options.near_duplicates:
-            return taken[:, candidates]
-        groups = np.zeros((len(taken), int(self._groups.max()) + 1), bool)
-        users, items = np.nonzero(taken)
-        groups[users, self._groups[items]] = True
-        return groups[:, self._groups[candidates]]
+    def _taken(self, candidates: np.ndarray, logs: Sequence[np.ndarray]) -> np.ndarray:
+        """bool [users, candidates], those that are no negatives for the owners of `logs`."""
+        return accidental_hits(candidates, logs, self._n_items, groups=self.groups)
 
     def _different(self, rows: np.ndarray) -> np.ndarray:
         """Without those whose text says the same as that of an earlier one, if so asked."""
