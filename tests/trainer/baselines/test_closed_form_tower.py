@@ -23,7 +23,7 @@ def without_text(planted: Tuning) -> Tuning:
 
 
 def test_without_texts_it_is_ease_symmetrically(without_text: Tuning) -> None:
-    """All 50 items of rank 382, so nothing is cut: d_i² · S_ij^(2 - …) / d_j, by eigenvectors."""
+    """All 50 items of rank 382, so nothing is cut: Σ d_i · S_ij / d_j, S sharpened by eigenvalue."""
     config = ClosedFormConfig()
     scorer = FORM.fit(without_text).scorer
     x = without_text.full.matrix.toarray().astype(np.float64)[:, :50]
@@ -54,5 +54,6 @@ def test_it_finds_planted_tastes_and_places_unseen_items(planted: Tuning) -> Non
     histories = planted.validation.histories
     scores = fitted.scorer(histories, np.arange(240))[:, 50:]
     likes = np.array([kinds[50:] @ kinds[history].mean(axis=0) for history in histories])
-    agreement = [np.corrcoef(ours, theirs)[0, 1] for ours, theirs in zip(scores, likes, strict=True)]
+    pairs = zip(scores, likes, strict=True)
+    agreement = [np.corrcoef(ours, theirs)[0, 1] for ours, theirs in pairs]
     assert np.mean(agreement) > 0.5
