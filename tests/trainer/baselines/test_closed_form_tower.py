@@ -23,7 +23,7 @@ def without_text(planted: Tuning) -> Tuning:
 
 
 def test_without_texts_it_is_ease_symmetrically(without_text: Tuning) -> None:
-    """All 50 items of rank 382, so nothing is cut: Σ d_i · S_ij / d_j, S sharpened by eigenvalue."""
+    """Rank 382 cuts nothing of 50 items: Σ d_i · S_ij / d_j, S sharpened by eigenvalue."""
     config = ClosedFormConfig()
     scorer = FORM.fit(without_text).scorer
     x = without_text.full.matrix.toarray().astype(np.float64)[:, :50]
