@@ -77,3 +77,12 @@ def small_config() -> RunConfig:
             warmup_steps=5, history_items=16, id_dropout=0.0, own_rate=1.0, user_rate=1.0,
         ),
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def crowded_by_the_popular() -> Dataset:
+    """As `tastes_of_three_kinds`, but the first 6 items of a kind get two thirds of it all."""
+    random = np.random.default_rng(11)
+    users = np.repeat(np.arange(120), 24)
+    kinds = np.where(random.random(len(users)) < 0.8, users % 3, random.integers(0, 3, len(users)))
+    return dataset_of(90, users, kinds * 30 + (30 * random.random(len(users)) ** 4).astype(int))
