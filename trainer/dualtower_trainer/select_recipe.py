@@ -19,7 +19,7 @@ from dualtower_trainer.checkpoint import embed_histories
 from dualtower_trainer.closed_form.choose import Choice, choose_closed_form, is_gain, trend_of
 from dualtower_trainer.closed_form.fit import ClosedForm
 from dualtower_trainer.cold_calibration import cold_scale
-from dualtower_trainer.data import Dataset, Interactions, Split, SplitConfig, split
+from dualtower_trainer.data import Dataset, Interactions, Split, split
 from dualtower_trainer.fit_towers import fit_towers
 from dualtower_trainer.item_texts import ItemTexts
 from dualtower_trainer.learner import Learner
@@ -31,7 +31,7 @@ from dualtower_trainer.validation import Look, Validation
 __all__ = ["Selection", "inner_split", "select_recipe"]
 
 _FEWEST_USERS = 300
-_WIDER_SHARES = (0.25, 0.35)
+_FEWEST_OF_ALL = 0.15
 _INNER_SALT = "inner-v1"
 
 
@@ -56,8 +56,9 @@ def inner_split(dataset: Dataset, config: RunConfig) -> tuple[Split, Interaction
     """The split that choices are made on, of the kind in which the result will be used.
 
     Where the configuration holds no unseen items out, some are hidden here, so that their placing
-    can be judged. A period in which too few people do anything new is widened, unless it was asked
-    by name.
+    can be judged. Where most people are there for one short time (films rated in an evening), a cut
+    in time leaves few of them, who are not like the others: the choice is then made by the last
+    item of each person, and without a trend, which that cannot judge.
 
     Returns:
         the split, and its training log with the items that were hidden here still in it; None
@@ -68,16 +69,13 @@ def inner_split(dataset: Dataset, config: RunConfig) -> tuple[Split, Interaction
     if hides:
         asked = replace(asked, cold_share=config.train.fresh_share, cold_salt=_INNER_SALT)
     parts = split(dataset, asked, activity=config.filter)
-    default = SplitConfig()
-    if asked.validation_share == default.validation_share and not (
-        asked.validation_days or asked.validation_start or parts.kind == "last"
-    ):
-        for share in _WIDER_SHARES:
-            if len(parts.validation) >= _FEWEST_USERS:
-                break
-            wider = split(dataset, replace(asked, validation_share=share), activity=config.filter)
-            if len(wider.validation) > len(parts.validation):
-                parts = wider
+    if parts.kind == "time" and asked.kind == "auto" and not asked.has_test:
+        present = len(set(parts.full.users.tolist()))
+        if len(parts.validation) < max(_FEWEST_USERS, _FEWEST_OF_ALL * present):
+            say("  few people come back after the cut in time: choosing by the last item of each")
+            dated = {"validation_days": 0.0, "validation_start": None}
+            asked = replace(asked, kind="last", **dated)
+            parts = split(dataset, asked, activity=config.filter)
     if not hides:
         return parts, None
     open_config = replace(parts.config, cold_share=0.0)
@@ -156,7 +154,7 @@ def _closed_form(
             rank=config.model.dim - 2,
             history_items=config.model.history_items,
             id_residual=config.model.id_residual,
-            trend=config.model.trend,
+            trend=config.model.trend and parts.kind == "time",
             tell=say,
         )
     except ValueError as error:
