@@ -51,7 +51,7 @@ _PATH = click.Path(path_type=Path)
     "--item-map",
     multiple=True,
     metavar="ROLE=COLUMN",
-    help="Column of the items for item_id, text, category or blocked.",
+    help="Column of the items for item_id, text, category, blocked or features.",
 )
 @click.option(
     "--delimiter",
@@ -125,7 +125,7 @@ def import_command(
 
     \b
     Interactions: user_id, item_id [, timestamp] [, event] [, weight] [, rating]
-    Items:        item_id, text or title [, category] [, blocked]
+    Items:        item_id, text or title [, category] [, blocked] [, features]
 
     \b
     --format         --interactions                     --items
@@ -133,6 +133,9 @@ def import_command(
     mind             behaviors.tsv                      news.tsv
     amazon           reviews of 2018 or 2023 (JSONL)    meta_… (JSONL)
     online-retail    the .xlsx, or it as CSV            (the same file)
+
+    Features are vectors of another modality, such as of an image: JSON lists, or lists of Parquet,
+    all of one length.
 
     Times are numbers (seconds, or by their size milli-, micro- or nanoseconds since 1970) or ISO
     8601; without a zone they are UTC. Without a timestamp column all times
