@@ -55,7 +55,7 @@ class ItemTexts:
     ) -> TextFeatures:
         """Features of all items around a mean encoding."""
         features = TextFeatures.of(self.bag, self.encodings, mean, dense_share)
-        if self.modal is None:
+        if self.modal is None or self.modal_mean is None:
             return features
         centred = centred_unit(self.modal, self.modal_mean)
         return replace(features, modal=centred, modal_share=modal_share)
