@@ -73,8 +73,7 @@ def inner_split(dataset: Dataset, config: RunConfig) -> tuple[Split, Interaction
         present = len(set(parts.full.users.tolist()))
         if len(parts.validation) < max(_FEWEST_USERS, _FEWEST_OF_ALL * present):
             say("  few people come back after the cut in time: choosing by the last item of each")
-            dated = {"validation_days": 0.0, "validation_start": None}
-            asked = replace(asked, kind="last", **dated)
+            asked = replace(asked, kind="last", validation_days=0.0, validation_start=None)
             parts = split(dataset, asked, activity=config.filter)
     if not hides:
         return parts, None
@@ -101,7 +100,8 @@ def select_recipe(
             f"--set split.validation_share={min(0.5, 2 * config.split.validation_share):g}"
         )
     learner = make_learner(parts, texts, config)
-    choice, tried, trend = Choice(0.0, 0.0, 0.0), [], np.ones(len(parts.catalogue))
+    tried: list[dict[str, Any]] = []
+    choice, trend = Choice(0.0, 0.0, 0.0), np.ones(len(parts.catalogue), np.float32)
     if config.train.initial == "closed_form":
         form, choice, tried = _closed_form(parts, validation, texts, config)
         learner.start_from(form, prior=choice.prior)

@@ -89,10 +89,10 @@ def build_wide_vocabulary(
     special = set(special_ids)
     texts_with: Counter[tuple[int, ...]] = Counter()
     for row, real in zip(ids.tolist(), mask.tolist(), strict=True):
-        pieces = [piece if keep and piece not in special else -1
-                  for piece, keep in zip(row, real, strict=True)]  # fmt: skip
-        grams: set[tuple[int, ...]] = {(piece,) for piece in pieces if piece >= 0}
-        grams |= {pair for pair in itertools.pairwise(pieces) if pair[0] >= 0 and pair[1] >= 0}
+        words = [piece if keep and piece not in special else -1
+                 for piece, keep in zip(row, real, strict=True)]  # fmt: skip
+        grams: set[tuple[int, ...]] = {(piece,) for piece in words if piece >= 0}
+        grams |= {pair for pair in itertools.pairwise(words) if pair[0] >= 0 and pair[1] >= 0}
         texts_with.update(grams)
     kept = [gram for gram, texts in texts_with.items() if texts >= min_texts]
     kept.sort(key=lambda gram: (-texts_with[gram], len(gram), gram))
@@ -104,7 +104,7 @@ def build_wide_vocabulary(
         for gram in kept
         if len(gram) == 2 and gram[0] in place and gram[1] in place
     )
-    named = [(int(piece),) for piece in pieces]
+    named: list[tuple[int, ...]] = [(int(piece),) for piece in pieces]
     named += [(int(pieces[first]), int(pieces[second])) for first, second in pairs]
     idf = [np.log((1 + len(ids)) / (1 + texts_with[gram])) + 1 for gram in named]
     return WideVocabulary(
