@@ -11,7 +11,6 @@ _METRICS = (
     ("validation_recall_at_20", "Recall@20 of known items"),
     ("validation_cold_recall_at_20", "Recall@20 of hidden items"),
 )
-_OF_THE_TREND = ("trend_power", "half_life")
 
 
 def training_section(fields: Mapping[str, Any]) -> str:
@@ -61,7 +60,7 @@ def _facts(training: Mapping[str, Any]) -> Iterator[str]:
         settings = [
             f"{name.replace('_', ' ')} {value:g}"
             for name, value in form.items()
-            if value and name not in _OF_THE_TREND
+            if value and name != "trends"
         ]
         yield f"Closed form: {', '.join([*settings, _trend(form)])}."
     if (scale := training.get("cold_scale")) is not None:
@@ -71,11 +70,13 @@ def _facts(training: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _trend(form: Mapping[str, Any]) -> str:
-    if not form["trend_power"]:
+    if not form["trends"]:
         return "no trend"
+    half_life, power, freshness = form["trends"][0]
+    others = len(form["trends"]) - 1
     return (
-        f"a trend of power {form['trend_power']:g} with a half-life of {form['half_life']:.0%} of "
-        "the log"
+        f"a trend of power {power:g} with a half-life of {half_life:.1%} of the log and freshness "
+        f"{freshness:g}" + (f", averaged with {others} like it" if others else "")
     )
 
 

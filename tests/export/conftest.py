@@ -31,7 +31,7 @@ MAX_TOKENS, DIM, HISTORY_ITEMS, ITEMS = 12, 32, 8, 60
 
 
 TRAINING = {
-    "closed_form": {"regularisation": 300.0, "prior": 0.1, "half_life": 0.05, "trend_power": 0.5},
+    "closed_form": {"regularisation": 300.0, "prior": 0.1, "trends": [[0.05, 0.5, 0.2]]},
     "tried": [{"regularisation": 300.0}],
     "history": [],
     "stopped": "fixture",

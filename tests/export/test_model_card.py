@@ -60,7 +60,7 @@ def test_how_it_was_made(bundle) -> None:
     card = (bundle.path / "model_card.md").read_text(encoding="utf-8")
     assert "An item's 32 numbers are 30 of taste" in card
     assert "contrastive training of 50 steps (Recall@20 of known items 0.2500 at the start" in card
-    assert "regularisation 300, prior 0.1, a trend of power 0.5 with a half-life of 5%" in card
+    assert "regularisation 300, prior 0.1, a trend of power 0.5 with a half-life of 5.0%" in card
     assert "scored 0.75 times" in card
     wide = bundle.manifest["wide"]
     rows = wide["pieces"] + wide["pairs"] + 1
@@ -75,7 +75,7 @@ def test_what_training_has_seen_is_not_called_quality(bundle) -> None:
                    "seen_in_training": True}  # fmt: skip
     wide = dict.fromkeys(bundle.manifest["wide"], 0)
     training = {"kept": "closed form", "closed_form": {"regularisation": 3e2, "prior": 0.1,
-                "half_life": 0.02, "trend_power": 0}}  # fmt: skip
+                "trends": []}}  # fmt: skip
     fields = {**bundle.manifest, "compared_on": compared_on, "wide": wide, "training": training,
               "data_report": {"interactions": 5}}  # fmt: skip
     card = model_card("f" * 64, fields)

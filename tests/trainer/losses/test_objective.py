@@ -121,7 +121,7 @@ def test_training_on_it_ranks_the_positives_first(kind) -> None:
         ({"uniformity_weight": -1.0}, "uniformity_weight"),
         ({"matryoshka_dims": (0,)}, "matryoshka_dims"),
         ({"matryoshka_dims": (8,), "matryoshka_weights": (1.0, 2.0)}, "matryoshka_weights"),
-        ({"temperature": 0.5}, "temperature_min"),
+        ({"temperature": 1.5}, "temperature_min"),
         ({"ipw_power": 2.0}, "ipw_power"),
         ({"ipw_clip": 0.5}, "ipw_clip"),
     ],
