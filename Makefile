@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo        install into .venv and walk the whole road on real data (about 4 minutes)"
+	@echo "make demo        install into .venv and walk the whole road on real data (about 6 minutes)"
 	@echo "make demo-quick  the same in under two minutes, on fewer households and a tiny encoder"
 	@echo "make install     everything into .venv: source .venv/bin/activate, then dualtower --help"
 	@echo "make test        install into .venv and run ruff, mypy, import-linter and pytest"

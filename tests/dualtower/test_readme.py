@@ -45,9 +45,11 @@ def test_dualtower_commands_and_their_options_exist(path: Path, line: str) -> No
     command: click.Command = cli
     rest = words[1:]
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-        found = command.get_command(click.Context(command), rest[0])
-        assert found is not None, f"{path.name}: no command {rest[0]!r} in {line!r}"
-        command, rest = found, rest[1:]
+        context = click.Context(command)
+        assert rest[0] in command.list_commands(context), f"{path.name}: no {rest[0]!r} in {line!r}"
+        # as on the command line, where the options decide between the two forms of recommend
+        _, command, rest = command.resolve_command(context, rest)
+        assert command is not None
     known = {name for parameter in command.params for name in parameter.opts}
     known |= {"--help", "--version"}
     for word in rest:
