@@ -42,10 +42,8 @@ def sampled_softmax(
         float32 scalar, the weighted mean over all positives.
     """
     negative = tf.matmul(users, candidates, transpose_b=True) / temperature
-    negative = mask_logits(negative - log_expected_count, accidental)
     positive = tf.reduce_sum(tf.expand_dims(users, 1) * positives, -1) / temperature
-    # -ln(e^p / (e^p + Σ e^n)) = softplus(logsumexp(n) - p), without overflow
-    per_positive = tf.nn.softplus(tf.reduce_logsumexp(negative, -1, keepdims=True) - positive)
+    per_positive = _cross_entropy(positive, negative, log_expected_count, accidental)
     return weighted_mean(per_positive, positive_mask, weights)
 
 
@@ -66,10 +64,21 @@ def linked_softmax(
     order of items stays, so nothing changes at serving. Arguments as in `sampled_softmax`.
     """
     negative = _log_share(tf.matmul(users, candidates, transpose_b=True) / temperature)
-    negative = mask_logits(negative - log_expected_count, accidental)
     positive = _log_share(tf.reduce_sum(tf.expand_dims(users, 1) * positives, -1) / temperature)
-    per_positive = tf.nn.softplus(tf.reduce_logsumexp(negative, -1, keepdims=True) - positive)
+    per_positive = _cross_entropy(positive, negative, log_expected_count, accidental)
     return weighted_mean(per_positive, positive_mask, weights)
+
+
+def _cross_entropy(
+    positive: tf.Tensor,
+    negative: tf.Tensor,
+    log_expected_count: tf.Tensor,
+    accidental: tf.Tensor,
+) -> tf.Tensor:
+    """Of logits [batch, targets] against [batch, candidates]: float32 [batch, targets]."""
+    negative = mask_logits(negative - log_expected_count, accidental)
+    # -ln(e^p / (e^p + Σ e^n)) = softplus(logsumexp(n) - p), without overflow
+    return tf.nn.softplus(tf.reduce_logsumexp(negative, -1, keepdims=True) - positive)
 
 
 def _log_share(x: tf.Tensor) -> tf.Tensor:
