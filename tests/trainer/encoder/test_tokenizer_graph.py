@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from dualtower.errors import UsageError
 from dualtower_trainer.tokenizer import Tokenizer
-from dualtower_trainer.tokenizer_graph import graph_tokenizer, normalise
 
 LATIN = [
     *("café", "CAFÉ", "cafe\u0301", "naïve façade", "Ångström", "Å", "A\u030a", "ÀÉÎÕÜ", "ç Ç"),
@@ -274,137 +268,26 @@ BYTES = [
 ]
 HARD: list[str | bytes] = [*LATIN, *SCRIPTS, *SYMBOLS, *SPACES, *SIZES, *BYTES]
 
-LOCAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-
-
-def as_bytes(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode("utf-8", errors="surrogatepass")
-
-
-def spelled(texts: list[str | bytes]) -> list[str]:
-    """A vocabulary in which every character of `texts` is a piece, so that none hides in [UNK]."""
-    letters: dict[str, None] = {}
-    for text in texts:
-        plain = text if isinstance(text, str) else text.decode(errors="replace")
-        for form in (plain, plain.lower(), unicodedata.normalize("NFD", plain).lower()):
-            letters.update(dict.fromkeys(form))
-    kept = [x for x in letters if unicodedata.category(x)[0] != "Z" and not _is_dropped(x)]
-    return list(dict.fromkeys([*LOCAL, *kept, *("##" + letter for letter in kept), "tea", "##s"]))
-
-
-def _is_dropped(letter: str) -> bool:
-    return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co")
-
-
-def padded(ids: np.ndarray, mask: np.ndarray) -> list[list[int]]:
-    """The rows without their padding, which is [PAD] after a run of ones in the mask."""
-    assert np.all(np.diff(mask, axis=1) <= 0)
-    assert np.all(ids[mask == 0] == LOCAL.index("[PAD]"))
-    return [row[:count].tolist() for row, count in zip(ids, mask.sum(axis=1), strict=True)]
-
-
-def check(vocab: list[str], texts: list[str | bytes], max_tokens: int, lowercase: bool) -> None:
-    outside = Tokenizer(vocab, lowercase=lowercase, max_tokens=max_tokens)
-    inside = graph_tokenizer(vocab, max_tokens, lowercase=lowercase)
-    ids, mask = outside(texts)
-    got_ids, got_mask = (
-        side.numpy() for side in inside(tf.constant([as_bytes(text) for text in texts]))
-    )
-    assert got_ids.dtype == got_mask.dtype == np.int32
-    for text, row, got in zip(texts, padded(ids, mask), padded(got_ids, got_mask), strict=True):
-        if row != got:
-            pieces = [vocab[token] for token in row], [vocab[token] for token in got]
-            pytest.fail(f"{ascii(text)[:200]}: {pieces[0]} outside, {pieces[1]} inside")
-    assert got_ids.shape == ids.shape
-
 
 def test_there_are_enough_hard_strings() -> None:
-    assert len({as_bytes(text) for text in HARD}) >= 200
+    assert len({text if isinstance(text, bytes) else text.encode() for text in HARD}) >= 200
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
 @pytest.mark.parametrize("max_tokens", [2, 3, 24, 512])
-def test_hard_strings(max_tokens: int, lowercase: bool) -> None:
-    check(spelled(HARD), HARD, max_tokens, lowercase)
+def test_hard_strings(
+    max_tokens: int,
+    lowercase: bool,
+    check_graph: Callable[..., None],
+    spelled: Callable[..., list[str]],
+) -> None:
+    check_graph(spelled(HARD), HARD, max_tokens, lowercase)
 
 
 @pytest.mark.network
-def test_hard_strings_with_the_real_vocabulary(minilm: Path) -> None:
+def test_hard_strings_with_the_real_vocabulary(
+    minilm: Path, check_graph: Callable[..., None]
+) -> None:
     vocab = Tokenizer.from_vocab(minilm / "vocab.txt").vocab
     for max_tokens in (8, 128):
-        check(vocab, HARD, max_tokens, lowercase=True)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.one_of(st.text(max_size=60), st.binary(max_size=40)), min_size=1, max_size=20))
-def test_any_text_and_any_bytes(texts: list[str | bytes]) -> None:
-    check(spelled([*texts, "tea"]), texts, 24, lowercase=True)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.text(alphabet="aé Σς'-!ж漢\u0301\u200b\x00ß", max_size=300), min_size=1))
-def test_long_words_of_mixed_width(texts: list[str]) -> None:
-    check(spelled([*texts, "tea"]), list(texts), 24, lowercase=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("lowercase", [True, False])
-def test_every_code_point(lowercase: bool) -> None:
-    """Each one at the start, inside and at the end of a word."""
-    points = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
-    for begin in range(0, len(points), 25_000):
-        letters = [chr(point) for point in points[begin : begin + 25_000]]
-        vocab = spelled([*letters, "ab"])
-        check(vocab, [f"{letter}a{letter}b{letter}" for letter in letters], 24, lowercase)
-
-
-def test_normalise_keeps_the_shape() -> None:
-    texts = tf.constant([["TÉA", ""], ["½", "a\tb"]])
-    assert normalise(texts).numpy().tolist() == [[b"tea", b""], ["½".encode(), b"a b"]]
-    assert normalise(tf.constant("ΟΔΟΣ")).numpy().decode() == "οδοσ"
-
-
-def test_lower_casing_does_not_ask_for_the_place_in_the_word() -> None:
-    assert normalise(tf.constant(["ΑΣ", "ας", "IİI"])).numpy().tolist() == [
-        *("ασ".encode(), "ας".encode(), b"iii")
-    ]
-
-
-def test_no_texts_give_no_rows(vocab: list[str]) -> None:
-    ids, mask = graph_tokenizer(vocab, 8)(tf.constant([], tf.string))
-    assert ids.shape == mask.shape == (0, 2)
-
-
-def test_a_saved_graph_has_two_ops_of_tf_text_and_plain_ones(
-    vocab: list[str], tmp_path: Path
-) -> None:
-    class Served(tf.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.tokenizer = graph_tokenizer(vocab, 8)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def serve(self, text):
-            ids, mask = self.tokenizer(text)
-            return {"ids": ids, "mask": mask}
-
-    served = Served()
-    tf.saved_model.save(served, str(tmp_path / "1"), signatures=served.serve)
-    loaded = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
-    texts = ["Green TÉA!", "", "cups " * 10]
-    got = loaded(text=tf.constant(texts))
-    ids, mask = Tokenizer(vocab, max_tokens=8)(texts)
-    np.testing.assert_array_equal(got["ids"], ids)
-    np.testing.assert_array_equal(got["mask"], mask)
-    ops = {op.type for op in served.serve.get_concrete_function().graph.get_operations()}
-    unusual = {"FastWordpieceTokenizeWithOffsets", "NormalizeUTF8"}
-    assert {op for op in ops if op.startswith(("Fast", "TFText", "Normalize", "Ragged"))} <= {
-        *unusual,
-        "RaggedTensorToTensor",
-    }
-    assert unusual <= ops
-
-
-def test_no_room_for_a_text_is_an_error(vocab: list[str]) -> None:
-    with pytest.raises(UsageError, match="max_tokens must be at least 2"):
-        graph_tokenizer(vocab, 1)
+        check_graph(vocab, HARD, max_tokens, lowercase=True)
