@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import subprocess
 import sys
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorflow.core.framework import tensor_pb2 as official_pb2
@@ -196,14 +196,39 @@ def test_hostile_tensors_are_an_error_of_ours(proto):
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([1, 3, 7, 9, 10, 14, 18, 23]))
-def test_random_tensors_decode_or_are_an_error_of_ours(raw, dtype):
+@example(b"\x12\x02\x12\x00", 1)
+def test_random_tensors_have_their_shape_or_are_an_error_of_ours(raw, dtype):
     proto = TensorProto(dtype=dtype)
     try:
         proto.MergeFromString(raw)
     except DecodeError:
         return
-    with contextlib.suppress(TensorError):  # and nothing else
-        decode(proto, max_fill_bytes=1 << 20)
+    try:
+        array = decode(proto, max_fill_bytes=1 << 20)
+    except TensorError:  # and nothing else
+        return
+    sizes = [] if proto.tensor_shape.unknown_rank else proto.tensor_shape.dim
+    assert array.shape == tuple(dim.size for dim in sizes)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.binary(min_size=1, max_size=60),
+    st.sampled_from(["bool", "float16", "float32", "int64", "uint8", "complex128"]),
+    st.lists(st.integers(1, 4), max_size=3),
+)
+@example(bytes(24), "float32", [2, 3])
+def test_content_is_read_exactly_where_it_fits_the_shape(content, name, sizes):
+    number = encode(np.zeros(1, name)).dtype
+    proto = TensorProto(dtype=number, tensor_shape=shaped(*sizes), tensor_content=content)
+    if len(content) != math.prod(sizes) * np.dtype(name).itemsize:
+        with pytest.raises(TensorError, match=f"tensor_content has {len(content)} bytes"):
+            decode(proto)
+        return
+    found = decode(proto)
+    assert (found.shape, found.dtype) == (tuple(sizes), np.dtype(name))
+    if name != "bool":  # any byte but 0 is true
+        assert found.tobytes() == content
 
 
 @pytest.mark.parametrize(

@@ -127,14 +127,23 @@ def test_garbage_is_no_answer(scripted, garbage):
 
 def test_random_bytes_are_a_named_error_or_an_answer(scripted):
     random = np.random.default_rng(5)
-    address = scripted(lambda method, request, context: random.bytes(random.integers(0, 40)))
-    with ServingClient(address) as client:
-        for _ in range(300):
+    sent = []
+
+    def answer(method, request, context):
+        sent.append(random.bytes(random.integers(0, 40)))
+        return sent[-1]
+
+    refused = 0
+    with ServingClient(scripted(answer)) as client:
+        for place in range(300):
             try:
-                client.predict("m", {})
-                client.status("m")
+                found = client.status("m") if place % 2 else client.predict("m", {}).outputs
+                assert not found or sent[-1], "nothing comes out of no byte"
             except ResponseError:
-                pass
+                assert sent[-1], "no byte is an empty message"
+                refused += 1
+            assert len(sent) == place + 1, "an answer that cannot be read is not asked for again"
+    assert 0 < refused < 300
 
 
 def test_a_tensor_in_the_answer_that_does_not_hold_together(scripted):

@@ -66,7 +66,7 @@ def test_what_this_server_lacks_is_refused(text):
     ["--enable_batching=false", "--rest_api_port=0", "--ssl_config_file=", "--enable_profiler"],
 )
 def test_but_not_at_the_value_that_changes_nothing(text):
-    flags.parse([MODEL, text])
+    assert flags.parse([MODEL, text]) == flags.parse([MODEL])
 
 
 def test_a_model_is_needed():

@@ -80,7 +80,8 @@ def test_members_of_several_calls_stay_known(small: str, tmp_path: Path, wheelho
     for member in MEMBERS:
         fetch_package_files("small-data", "1.0", small, [member], cache)
     shutil.rmtree(wheelhouse)
-    fetch_package_files("small-data", "1.0", small, MEMBERS.keys(), cache)
+    folder = fetch_package_files("small-data", "1.0", small, MEMBERS.keys(), cache)
+    assert {member: (folder / member).read_bytes() for member in MEMBERS} == MEMBERS
 
 
 def test_a_wrong_wheel_hash_names_both_and_keeps_nothing(small: str, tmp_path: Path) -> None:
