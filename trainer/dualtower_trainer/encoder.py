@@ -143,18 +143,23 @@ class Encoder:
                 moving.advance(len(places))
         return vectors
 
-    def save(self, folder: Path | str) -> Path:
-        """Writes config.json, model.safetensors and vocab.txt into a new folder, whole or not."""
+    def save(self, folder: Path | str, notes: Mapping[str, str] | None = None) -> Path:
+        """Writes config.json, model.safetensors and vocab.txt into a new folder, whole or not.
+
+        `notes` are further files, contents by name.
+        """
         folder = Path(folder)
         with atomic_folder(folder) as temporary:
             (temporary / "config.json").write_text(self.config.to_json(), encoding="utf-8")
             vocab = "\n".join(self.tokenizer.vocab) + "\n"
             (temporary / "vocab.txt").write_bytes(vocab.encode())
             # not save_file: it reports a full disk as an error of its own kind
-            content = safetensors.numpy.save(dict(self._tensors), metadata={"format": "pt"})
-            (temporary / "model.safetensors").write_bytes(content)
+            weights = safetensors.numpy.save(dict(self._tensors), metadata={"format": "pt"})
+            (temporary / "model.safetensors").write_bytes(weights)
             lowercase = json.dumps({"do_lower_case": self.tokenizer.lowercase})
             (temporary / _TOKENIZER_CONFIG).write_text(lowercase + "\n", encoding="utf-8")
+            for name, content in (notes or {}).items():
+                (temporary / name).write_text(content, encoding="utf-8")
         return folder
 
     @cached_property

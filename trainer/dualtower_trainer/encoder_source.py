@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from dualtower.errors import UsageError
+from dualtower.files import disk_errors
+from dualtower.progress import say
 from dualtower_trainer.data import Split
 from dualtower_trainer.encoder import Encoder, EncoderConfig
 from dualtower_trainer.finetune_config import FinetuneConfig
@@ -13,11 +16,14 @@ from dualtower_trainer.finetune_config import FinetuneConfig
 __all__ = ["resolve_encoder", "tuned_encoder"]
 
 
-def resolve_encoder(config: EncoderConfig, texts: Sequence[str], run: Path) -> Encoder:
+def resolve_encoder(
+    config: EncoderConfig, texts: Sequence[str], run: Path, *, replace: bool = False
+) -> Encoder:
     """The encoder that `config` names.
 
-    "minilm" comes from the cache or is fetched; "tiny" is made from `texts` in RUN/tiny, once;
-    anything else is the path of a Hugging Face BERT folder.
+    "minilm" comes from the cache or is fetched; "tiny" is made from `texts` in RUN/tiny, once, and
+    with `replace` anew where that was made from something else; anything else is the path of a
+    Hugging Face BERT folder.
 
     Raises:
         UsageError: no such folder.
@@ -28,9 +34,13 @@ def resolve_encoder(config: EncoderConfig, texts: Sequence[str], run: Path) -> E
 
         return Encoder.load(fetch("minilm"), config.max_tokens)
     if config.name == "tiny":
-        from dualtower_trainer.tiny import make_tiny
+        from dualtower_trainer.tiny import is_made_from, make_tiny
 
         folder = run / "tiny"
+        if replace and folder.exists() and not is_made_from(folder, texts):
+            say(f"  {folder} was made from other texts or settings; making it anew")
+            with disk_errors(folder):
+                shutil.rmtree(folder)
         if not folder.exists():
             make_tiny(list(texts), folder, seed=0)
         return Encoder.load(folder, config.max_tokens)

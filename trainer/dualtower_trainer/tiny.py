@@ -11,8 +11,10 @@ quick demonstrations; it knows no language beyond the catalogue.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,9 @@ from dualtower_trainer.tfidf import tfidf_matrix
 from dualtower_trainer.tokenizer import Tokenizer
 from dualtower_trainer.wordpiece import train_wordpiece
 
-__all__ = ["Distilled", "TinyConfig", "distil", "make_tiny", "read_texts"]
+__all__ = ["Distilled", "TinyConfig", "distil", "is_made_from", "make_tiny", "read_texts"]
+
+_MADE_FROM = "made_from.json"
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def make_tiny(
 ) -> Path:
     """Trains a tiny encoder on `texts` and writes it as a BERT folder to `out`.
 
-    The same texts, seed and machine give the same bytes.
+    The same texts, seed and machine give the same bytes. What it was made from lies beside the
+    weights, for `is_made_from`.
 
     Raises:
         DataError: fewer than two different texts have a word in them.
@@ -69,10 +74,20 @@ def make_tiny(
     if out.exists():
         raise UsageError(f"{out} exists already; remove it or choose another folder")
     distilled = distil(texts, seed=seed, config=config)
-    distilled.encoder.save(out)
+    distilled.encoder.save(out, {_MADE_FROM: _ingredients(texts, seed, config)})
     first, last = distilled.losses[0], np.mean(distilled.losses[-10:])
     say(f"  tiny: {distilled.encoder.config.vocab_size} word pieces, loss {first:.4f} → {last:.4f}")
     return out
+
+
+def is_made_from(
+    folder: Path, texts: Sequence[str], *, seed: int = 0, config: TinyConfig | None = None
+) -> bool:
+    """Whether `make_tiny` made `folder` from these; False where nothing says so."""
+    try:
+        return (folder / _MADE_FROM).read_text("utf-8") == _ingredients(texts, seed, config)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def distil(texts: Sequence[str], *, seed: int = 0, config: TinyConfig | None = None) -> Distilled:
@@ -134,6 +149,17 @@ def read_texts(path: Path) -> list[str]:
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         raise DataError(f"the column `text` of {file} must be strings, got {column.type}")
     return [text for text in column.to_pylist() if text is not None]
+
+
+def _ingredients(texts: Sequence[str], seed: int, config: TinyConfig | None) -> str:
+    """All that decides the weights; of texts their number and a hash in their order."""
+    facts = {
+        "texts": len(texts),
+        "texts_sha256": hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest(),
+        "seed": seed,
+        **asdict(config or TinyConfig()),
+    }
+    return json.dumps(facts, indent=2) + "\n"
 
 
 def _sample(texts: Sequence[str], limit: int, generator: np.random.Generator) -> list[str]:

@@ -65,7 +65,9 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
         remove_stale(run)
         begin_s = time.monotonic()
         words = list(dataset.catalogue.texts)
-        encoder = resolve_encoder(config.encoder, words, run)
+        # what the training here still needs is kept until its being replaced is asked for
+        replace = overwrite or not (run / "request.json").exists()
+        encoder = resolve_encoder(config.encoder, words, run, replace=replace)
         request = _request(data, encoder, config)
         if _same_request(run, request, overwrite) and (done := _finished(run)):
             return {**done, "reused": True}
