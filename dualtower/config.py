@@ -25,7 +25,7 @@ SECTIONS = (
     "closed_form",
     "data", "split", "filter", "encoder", "finetune", "model", "train", "loss", "negatives",
     "evaluate",
-    "adversarial", "explain", "export", "serve", "bench",
+    "adversarial", "heads", "explain", "export", "serve", "bench",
 )  # fmt: skip
 
 T = TypeVar("T")
