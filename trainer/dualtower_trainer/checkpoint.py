@@ -2,7 +2,7 @@
 
 RUN/model/
   encoder/config.json  model.safetensors  vocab.txt
-  towers.safetensors      item head, user tower, catalogue vectors
+  towers.safetensors      item head, user tower, catalogue vectors, heads if there are any
   catalogue.parquet       item_id, text, category, blocked, warm; row = row of the vectors
   model.json              shapes, hashes, what it was trained on
 """
@@ -29,6 +29,8 @@ from dualtower.errors import DataError, UsageError
 from dualtower.files import atomic_folder
 from dualtower_trainer.data import Catalogue, SplitConfig
 from dualtower_trainer.encoder import Encoder
+from dualtower_trainer.heads.heads import Heads
+from dualtower_trainer.stored_catalogue import catalogue_table, read_catalogue
 from dualtower_trainer.towers import (
     ItemShape,
     TowerConfig,
@@ -72,6 +74,8 @@ class Trained:
         split: how the data was split.
         data_path: the data folder as it was given.
         training: the content of training.json.
+        heads: what section [heads] asked for, of `embed_histories` and `vectors`; None without, or
+            where the closed form was kept. No export has them.
     """
 
     path: Path
@@ -88,6 +92,7 @@ class Trained:
     split: SplitConfig
     data_path: Path
     training: Mapping[str, Any]
+    heads: Heads | None = None
 
     @property
     def item_ids(self) -> np.ndarray:
@@ -190,11 +195,14 @@ def save_trained(
     data_path: Path,
     training: Mapping[str, Any],
     text_template: str = "{text}",
+    heads: Heads | None = None,
 ) -> None:
     """Writes RUN/model, whole or not at all; a model that is there already is replaced."""
     tensors = {f"item_head/{name}": value for name, value in read_weights(item_head).items()}
     tensors |= {f"user_tower/{name}": value for name, value in read_weights(user_tower).items()}
     tensors["catalogue/vectors"] = np.ascontiguousarray(vectors, np.float32)
+    if heads is not None:
+        tensors |= {f"heads/{name}": value for name, value in heads.tensors().items()}
     facts = {
         "schema": _SCHEMA,
         "model": asdict(config),
@@ -207,6 +215,8 @@ def save_trained(
         "data_path": str(data_path),
         "training": dict(training),
     }
+    if heads is not None:
+        facts["heads"] = heads.facts()
     final = run / "model"
     fresh = run / "model.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -214,7 +224,7 @@ def save_trained(
         encoder.save(folder / "encoder")
         # not save_file: it reports a full disk as an error of its own kind
         (folder / "towers.safetensors").write_bytes(save(tensors))
-        pq.write_table(_catalogue_table(catalogue, warm), folder / "catalogue.parquet")
+        pq.write_table(catalogue_table(catalogue, warm), folder / "catalogue.parquet")
         (folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     if final.exists():
         shutil.rmtree(final)
@@ -256,6 +266,9 @@ def load_trained(run: Path) -> Trained:
     user_tower = build_user_tower(config)
     write_weights(item_head, _part(tensors, "item_head/"))
     write_weights(user_tower, _part(tensors, "user_tower/"))
+    heads = None
+    if "heads" in facts:
+        heads = Heads.of(facts["heads"], config.dim - 2, _part(tensors, "heads/"))
     weights = hashlib.sha256(f"{facts['encoder']['sha256']}{facts['towers_sha256']}".encode())
     return Trained(
         path=run,
@@ -264,7 +277,7 @@ def load_trained(run: Path) -> Trained:
         encoder_folder=folder / "encoder",
         item_head=item_head,
         user_tower=user_tower,
-        catalogue=_read_catalogue(table),
+        catalogue=read_catalogue(table),
         warm=table["warm"].to_numpy(),
         vectors=tensors["catalogue/vectors"],
         weights_sha256=weights.hexdigest(),
@@ -272,6 +285,7 @@ def load_trained(run: Path) -> Trained:
         split=SplitConfig(**facts["split"]),
         data_path=Path(facts["data_path"]),
         training=facts["training"],
+        heads=heads,
     )
 
 
@@ -281,31 +295,3 @@ def _part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _catalogue_table(catalogue: Catalogue, warm: np.ndarray) -> pa.Table:
-    categories = catalogue.categories
-    if categories is None:
-        categories = np.full(len(catalogue), "", object)
-    return pa.table(
-        {
-            "item_id": pa.array(catalogue.item_ids, pa.string()),
-            "text": pa.array(catalogue.texts, pa.string()),
-            "category": pa.array(categories, pa.string()),
-            "blocked": pa.array(catalogue.blocked),
-            "warm": pa.array(np.asarray(warm, bool)),
-        }
-    )
-
-
-def _read_catalogue(table: pa.Table) -> Catalogue:
-    def strings(name: str) -> np.ndarray:
-        return table[name].to_numpy(zero_copy_only=False).astype(object)
-
-    categories = strings("category")
-    return Catalogue(
-        item_ids=strings("item_id"),
-        texts=strings("text"),
-        categories=categories if any(categories) else None,
-        blocked=table["blocked"].to_numpy(),
-    )

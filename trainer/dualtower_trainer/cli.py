@@ -77,6 +77,7 @@ def train(
 
     import_tensorflow()
     from dualtower_trainer.devices import device_line
+    from dualtower_trainer.heads.shown import head_rows
     from dualtower_trainer.train import train as train_towers
 
     if tensorboard is not None:
@@ -111,6 +112,7 @@ def train(
         if after is not None:
             rows.append((f"validation {title}", f"{after:.4f} (closed form {before:.4f})"))
     rows += [
+        *head_rows(result),
         ("training time", f"{result['elapsed_s']:.1f} s"),
     ]
     show([Table(str(out), rows)])

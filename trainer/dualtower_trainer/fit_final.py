@@ -12,6 +12,7 @@ from dualtower_trainer.closed_form.choose import trend_of
 from dualtower_trainer.cold_calibration import cold_scale
 from dualtower_trainer.data import Split
 from dualtower_trainer.fit_towers import fit_towers
+from dualtower_trainer.heads.labels import SplitLabels
 from dualtower_trainer.initialise import rescale_parts, rescale_text, shrink_towers
 from dualtower_trainer.item_texts import ItemTexts
 from dualtower_trainer.learner import Learner
@@ -39,7 +40,12 @@ class Fitted:
 
 
 def fit_final(
-    parts: Split, texts: ItemTexts, config: RunConfig, selection: Selection, run: Path
+    parts: Split,
+    texts: ItemTexts,
+    config: RunConfig,
+    selection: Selection,
+    run: Path,
+    labels: SplitLabels | None = None,
 ) -> Fitted:
     """Fits with the chosen settings.
 
@@ -49,8 +55,9 @@ def fit_final(
         config: the run's.
         selection: what the inner split chose.
         run: where the checkpoint goes.
+        labels: of `parts`, where heads need any.
     """
-    learner = make_learner(parts, texts, config)
+    learner = make_learner(parts, texts, config, labels)
     trend = np.ones(len(parts.catalogue), np.float32)
     if config.train.initial == "closed_form":
         form = closed_form_of(parts, texts, config, selection.choice)
@@ -62,7 +69,7 @@ def fit_final(
     if selection.steps:
         training = fit_towers(
             learner,
-            make_sampler(parts, config),
+            make_sampler(parts, config, labels),
             run / "state.safetensors",
             steps=selection.steps,
             title="train",

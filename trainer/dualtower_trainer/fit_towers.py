@@ -14,6 +14,7 @@ from dualtower.errors import DataError
 from dualtower.progress import bar, say
 from dualtower_trainer.batch_stream import BatchStream
 from dualtower_trainer.learner import Learner
+from dualtower_trainer.learner_state import restore_learner, save_learner
 from dualtower_trainer.sampling import BatchSampler
 from dualtower_trainer.scalar_log import ScalarLog
 from dualtower_trainer.stop_signal import stop_signal
@@ -30,12 +31,14 @@ def fit_towers(
     steps: int,
     title: str,
     look: Callable[[], Look] | None,
+    heads: Callable[[], dict[str, float]] | None = None,
 ) -> dict[str, Any]:
     """Trains until the steps are done or validation stops getting better.
 
     Every `evaluate_every` steps leaves a checkpoint at `state`, from which the same call goes on
     with the very same losses. With `look`, the learner ends with the weights of the best look, the
-    start among them; without, with the last ones.
+    start among them; without, with the last ones. `heads` gives further numbers of a look, which
+    choose nothing.
 
     Returns:
         history, losses of every step, wall_s, step, stopped, best_step.
@@ -49,12 +52,12 @@ def fit_towers(
     facts: dict[str, Any] = {"step": 0, "history": [], "losses": [], "wall_s": 0.0}
     stream = BatchStream(sampler, seed=options.seed)
     if state.exists():
-        best, facts, drawn = learner.restore(state)
+        best, facts, drawn = restore_learner(state, learner)
         stream.restore(drawn)
         if 0 < facts["step"] < steps:
             say(f"  resuming at step {facts['step']} of {steps}")
     elif look is not None:
-        facts["history"].append(_entry(learner, 0, None, look()))
+        facts["history"].append(_entry(learner, 0, None, look(), heads))
     begin_s = time.monotonic() - facts["wall_s"]
     stopped = _stopped(facts, steps, options.patience)
     board = Path(options.tensorboard, state.parent.name, title) if options.tensorboard else None
@@ -76,19 +79,19 @@ def fit_towers(
             if facts["step"] % options.evaluate_every == 0 or facts["step"] == steps:
                 if look is not None:
                     recent = facts["losses"][-options.evaluate_every :]
-                    entry = _entry(learner, facts["step"], float(np.mean(recent)), look())
+                    entry = _entry(learner, facts["step"], float(np.mean(recent)), look(), heads)
                     if entry["value"] > max(past["value"] for past in facts["history"]):
                         best = learner.weights()
                     facts["history"].append(entry)
                     scalars.look(entry)
                     note = f"recall@20 {entry['validation_recall_at_20'] or 0:.4f}"
                 facts["wall_s"] = time.monotonic() - begin_s
-                learner.save(state, best, facts, stream.state())
+                save_learner(state, learner, best, facts, stream.state())
                 stopped = _stopped(facts, steps, options.patience)
             moving.advance(note=note)
             if interrupted.is_set() and stopped is None:
                 facts["wall_s"] = time.monotonic() - begin_s
-                learner.save(state, best, facts, stream.state())
+                save_learner(state, learner, best, facts, stream.state())
                 say(f"stopped at step {facts['step']}; run the same command to resume")
                 raise KeyboardInterrupt
     best_step = facts["step"]
@@ -98,12 +101,19 @@ def fit_towers(
     return {**facts, "stopped": stopped, "best_step": best_step}
 
 
-def _entry(learner: Learner, step: int, loss: float | None, look: Look) -> dict[str, Any]:
+def _entry(
+    learner: Learner,
+    step: int,
+    loss: float | None,
+    look: Look,
+    heads: Callable[[], dict[str, float]] | None,
+) -> dict[str, Any]:
     return {
         "step": step,
         "loss": loss,
         "value": look.value,
         **look.numbers(),
+        **(heads() if heads is not None else {}),
         "temperature": learner.temperature,
         "learning_rate": learner.learning_rate(step),
     }

@@ -1,41 +1,30 @@
-"""The variables of a training and one optimiser step on them; everything that a resume restores."""
+"""The variables of a training and one optimiser step on them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from dualtower.errors import DataError
-from dualtower.files import atomic_file
 from dualtower_trainer.adversarial import adversarial_loss
 from dualtower_trainer.adversarial_config import AdversarialConfig
 from dualtower_trainer.closed_form import ClosedForm, TextFeatures
+from dualtower_trainer.heads.heads import Heads
 from dualtower_trainer.initialise import closed_form_into_towers
+from dualtower_trainer.learner_optimizer import adamw, learning_rates
 from dualtower_trainer.loss_config import LossConfig
-from dualtower_trainer.losses import Temperature, make_loss, propensity_weights
+from dualtower_trainer.losses import make_loss, propensity_weights
+from dualtower_trainer.random_start import random_into_towers
 from dualtower_trainer.sampling import Batch
-from dualtower_trainer.towers import (
-    WEIGHT_SCALE,
-    ItemShape,
-    TowerConfig,
-    build_item_head,
-    build_user_tower,
-    fit_into_ball,
-)
+from dualtower_trainer.step_tensors import STEP_SIGNATURE, step_tensors
+from dualtower_trainer.temperature_start import first_temperature
+from dualtower_trainer.towers import ItemShape, TowerConfig, build_item_head, build_user_tower
 from dualtower_trainer.train_config import TrainConfig
 from dualtower_trainer.wide import WideVocabulary
+from dualtower_trainer.wide_layer import bucket_count
 
 __all__ = ["Learner"]
-
-_RANDOM_TEXT, _RANDOM_OWN = 0.4, 0.02  # so long are the two parts of an item at a random start
 
 
 class Learner:
@@ -56,6 +45,7 @@ class Learner:
         vocabulary_size: pieces of the tokeniser.
         popularity: float [items], interactions in training.
         adversarial: whether the loss is also taken at embeddings moved where it grows.
+        heads: what else is foreseen of each person and target, from the same embeddings.
     """
 
     def __init__(
@@ -71,9 +61,11 @@ class Learner:
         popularity: np.ndarray,
         adversarial: AdversarialConfig | None = None,
         modal_mean: np.ndarray | None = None,
+        heads: Heads | None = None,
     ) -> None:
         self.config, self.train, self.loss_config = config, train, loss
         self._adversarial = adversarial or AdversarialConfig()
+        self.heads = heads
         self._features, self._vocabulary = features, vocabulary
         self._encoder_mean, self._modal_mean = encoder_mean, modal_mean
         pairs = len(vocabulary.pairs)
@@ -121,44 +113,24 @@ class Learner:
 
     def start_at_random(self, known: np.ndarray) -> None:
         """Takes nothing over; `known` bool [items] have a vector of their own."""
-        rng = np.random.default_rng(self.train.seed)
-        hidden, parts = self._project.kernel.shape
-        spread = _RANDOM_TEXT / np.sqrt(parts)
-        self._project.kernel.assign(rng.normal(0, spread, (hidden, parts)).astype(np.float32))
-        if len(self._vocabulary):
-            self.item_head.get_layer("wide").fill(self._vocabulary)
-        self.item_head.get_layer("centre").mean.assign(self._encoder_mean)
-        attention = np.zeros((parts + 1, 1), np.float32)
-        attention[parts - 1] = 1 / WEIGHT_SCALE
-        self.user_tower.get_layer("pool").attention.assign(attention)
-        turn = self.user_tower.get_layer("turn")
-        turn.bias.assign(rng.normal(0, 0.01, parts + 1).astype(np.float32))
-        own = self._features.dense @ self._project.kernel.numpy()
-        if self._features.modal is not None:
-            self.item_head.get_layer("features_centre").mean.assign(self._modal_mean)
-            shape = self._project_modal.kernel.shape
-            self._project_modal.kernel.assign(rng.normal(0, spread, shape).astype(np.float32))
-            own += self._features.modal @ self._project_modal.kernel.numpy()
-        own += rng.normal(0, _RANDOM_OWN / np.sqrt(parts), own.shape)
-        own[:, -1] = 0
-        self._begin(own.astype(np.float32), known)
+        own = random_into_towers(
+            self.item_head,
+            self.user_tower,
+            features=self._features,
+            mean=self._encoder_mean,
+            vocabulary=self._vocabulary,
+            seed=self.train.seed,
+            modal_mean=self._modal_mean,
+        )
+        self._begin(own, known)
 
     def _begin(self, own: np.ndarray, known: np.ndarray) -> None:
         self._own.assign(own)
         self._known = (known & self.config.id_residual).astype(np.float32)[:, None]
         self._known_rows = tf.constant(self._known)
-        start = 1.0
-        if self.loss_config.kind == "linked_softmax":
-            start = self._spread_of_scores()
-        low, first, high = (
-            start * value
-            for value in (
-                self.loss_config.temperature_min,
-                self.loss_config.temperature,
-                self.loss_config.temperature_max,
-            )
+        self._temperature = first_temperature(
+            self.loss_config, self.user_tower, self.parts(), seed=self.train.seed
         )
-        self._temperature = Temperature(first, minimum=low, maximum=high)
         # what a regression has fitted already moves slowly, what it knows nothing of freely
         train = self.train
         self._groups = [
@@ -166,8 +138,10 @@ class Learner:
             (train.user_rate, list(self.user_tower.trainable_variables)),
             (train.own_rate, [self._own]),
         ]
+        if self.heads is not None:
+            self._groups.append((self.heads.config.rate, self.heads.variables))
         self._trainable = [variable for _, group in self._groups for variable in group]
-        self._optimizers = [self._optimizer(group, rate) for rate, group in self._groups]
+        self._optimizers = [adamw(group, train, rate) for rate, group in self._groups]
 
     @property
     def temperature(self) -> float:
@@ -180,7 +154,7 @@ class Learner:
 
     def learning_rate(self, step: int) -> float:
         """The rate of the schedule at `step`."""
-        return float(self._schedule(1.0)(step))
+        return float(learning_rates(self.train)(step))
 
     def step(self, batch: Batch, step: int) -> float:
         """One optimiser step; returns the loss."""
@@ -192,15 +166,7 @@ class Learner:
         return step.get_concrete_function(*self._arguments(batch, 0)).graph
 
     def _arguments(self, batch: Batch, step: int) -> list[tf.Tensor | tf.SparseTensor]:
-        seed = np.array([self.train.seed, step], np.int32)
-        bag = self._features.bag[batch.rows].tocoo()
-        places = np.stack([bag.row, bag.col + 1], axis=1).astype(np.int64)
-        grams = tf.SparseTensor(places, bag.data, [len(batch.rows), int(self._table.shape[0])])
-        arrays = (
-            batch.rows, batch.history, batch.history_mask, batch.targets, batch.target_mask,
-            batch.candidates, batch.accidental, batch.log_expected_count, seed,
-        )  # fmt: skip
-        return [grams, *(tf.convert_to_tensor(array) for array in arrays)]
+        return step_tensors(batch, self._features.bag, (self.train.seed, step))
 
     def text_parts(self) -> np.ndarray:
         """Parts of every item by its content, float32 [items, dim - 1]."""
@@ -235,100 +201,15 @@ class Learner:
         for place, variable in enumerate(self._trainable):
             variable.assign(tensors[f"variable/{place:02d}"])
 
-    def save(
-        self,
-        path: Path,
-        best: Mapping[str, np.ndarray],
-        facts: Mapping[str, Any],
-        stream: Mapping[str, np.ndarray],
-    ) -> None:
-        """Writes weights, optimiser, the best weights so far and `facts` as one whole file.
-
-        `stream` is the state of the batches, for whoever draws them.
-        """
-        tensors = {f"now/{name}": value for name, value in self.weights().items()}
-        tensors |= {f"best/{name}": value for name, value in best.items()}
-        tensors |= {f"stream/{name}": value for name, value in stream.items()}
-        tensors |= {
-            f"optimizer/{place:03d}": np.asarray(variable.numpy())
-            for place, variable in enumerate(self._slots())
-        }
-        with atomic_file(path) as temporary:
-            # not save_file: it reports a full disk as an error of its own kind
-            temporary.write_bytes(save(tensors, metadata={"facts": json.dumps(facts)}))
-
-    def restore(
-        self, path: Path
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, np.ndarray]]:
-        """Continues from a file of `save`; returns the best weights, the facts and the stream.
-
-        Raises:
-            DataError: the file is truncated or belongs to other shapes.
-        """
-        try:
-            with safe_open(path, framework="numpy") as stored:
-                facts = json.loads((stored.metadata() or {})["facts"])
-                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            self.set_weights(_below(tensors, "now/"))
-            for place, variable in enumerate(self._slots()):
-                variable.assign(tensors[f"optimizer/{place:03d}"])
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise DataError(
-                f"the checkpoint {path} cannot be used ({error}); start again with --overwrite"
-            ) from error
-        return _below(tensors, "best/"), facts, _below(tensors, "stream/")
-
-    def _slots(self) -> list[tf.Variable]:
+    @property
+    def slots(self) -> list[tf.Variable]:
+        """What the optimisers remember from step to step."""
         return [variable for optimizer in self._optimizers for variable in optimizer.variables]
 
-    def _schedule(self, share: float) -> keras.optimizers.schedules.CosineDecay:
-        train = self.train
-        warmup = max(1, min(train.warmup_steps, train.steps // 4))
-        return keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=share * train.learning_rate / warmup,
-            decay_steps=max(train.steps - warmup, 1),
-            alpha=0.05,
-            warmup_target=share * train.learning_rate,
-            warmup_steps=warmup,
-        )
-
-    def _optimizer(self, variables: list[tf.Variable], share: float) -> keras.optimizers.Optimizer:
-        optimizer = keras.optimizers.AdamW(
-            self._schedule(share), weight_decay=self.train.weight_decay, jit_compile=False
-        )
-        kernels = {id(v) for v in variables if v.name.partition(":")[0].endswith("kernel")}
-        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if id(v) not in kernels])
-        optimizer.build(variables)
-        return optimizer
-
-    def _spread_of_scores(self) -> float:
-        """Standard deviation of the cosines of one-item histories with all items, at the start."""
-        parts = self.parts()
-        vectors = fit_into_ball(parts)
-        rng = np.random.default_rng(self.train.seed)
-        chosen = rng.choice(len(vectors), min(256, len(vectors)), replace=False)
-        people = self.user_tower(
-            {"items": vectors[chosen][:, None], "mask": np.ones((len(chosen), 1), np.float32)}
-        ).numpy()
-        return max(float(np.std(people @ vectors.T)), 1e-6)
-
-    @tf.function(
-        input_signature=[
-            tf.SparseTensorSpec([None, None], tf.float32),
-            tf.TensorSpec([None], tf.int32),
-            tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([None, None], tf.float32),
-            tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([None, None], tf.float32),
-            tf.TensorSpec([None], tf.int32),
-            tf.TensorSpec([None, None], tf.bool),
-            tf.TensorSpec([None], tf.float32),
-            tf.TensorSpec([2], tf.int32),
-        ]
-    )
+    @tf.function(input_signature=STEP_SIGNATURE)
     def _compiled(
         self, grams, rows, history, history_mask, targets, target_mask, candidates, accidental,
-        log_q, seed,
+        log_q, ratings, events, seed,
     ):  # fmt: skip
         with tf.GradientTape() as tape:
             vectors, read = self._vectors(grams, rows, seed)
@@ -355,6 +236,14 @@ class Learner:
                     ),
                     [people[:, :-2], vectors[:, :-2]],
                     self._adversarial,
+                )
+            if self.heads is not None:
+                users = tf.expand_dims(tf.range(tf.shape(targets)[0]), 1) + tf.zeros_like(targets)
+                loss += self.heads.loss(
+                    tf.gather(people, tf.reshape(users, [-1])),
+                    tf.gather(vectors, tf.reshape(targets, [-1])),
+                    events=tf.reshape(events, [-1]),
+                    ratings=tf.reshape(ratings, [-1]),
                 )
         gradients = tape.gradient(loss, self._trainable)
         gradients = [
@@ -395,22 +284,6 @@ class Learner:
         return fit(shown * own + (1 - shown) * text), fit(known * own + (1 - known) * text)
 
 
-def bucket_count(vocabulary: WideVocabulary) -> int:
-    """Size of the hash tables that hold the vocabulary's pairs."""
-    from dualtower_trainer.wide_layer import pair_tables
-
-    pieces = len(vocabulary.pieces)
-    return int(pair_tables(vocabulary.pairs + 1, pieces, pieces + 1).keys.shape[1])
-
-
 def _with_taste(embeddings: tf.Tensor, tastes: tf.Tensor) -> tf.Tensor:
     """Embeddings [n, dim] with other tastes [n, dim - 2]; weight and rest stay."""
     return tf.concat([tastes, embeddings[:, -2:]], axis=1)
-
-
-def _below(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }

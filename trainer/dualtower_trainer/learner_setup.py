@@ -8,12 +8,14 @@ from dualtower.errors import DataError
 from dualtower_trainer.closed_form.choose import Choice, taken_matrix
 from dualtower_trainer.closed_form.fit import ClosedForm, fit_closed_form
 from dualtower_trainer.data import Split
+from dualtower_trainer.heads.heads import Heads, HeadScale
+from dualtower_trainer.heads.labels import SplitLabels
 from dualtower_trainer.item_texts import ItemTexts
 from dualtower_trainer.learner import Learner
 from dualtower_trainer.pairs import near_duplicate_groups
 from dualtower_trainer.run_config import RunConfig
 from dualtower_trainer.sampling import BatchSampler
-from dualtower_trainer.user_logs import rows_by_user
+from dualtower_trainer.user_logs import places_by_user
 
 __all__ = ["closed_form_of", "make_learner", "make_sampler"]
 
@@ -40,9 +42,21 @@ def closed_form_of(parts: Split, texts: ItemTexts, config: RunConfig, choice: Ch
         raise DataError(f"nothing to train on: {error}; see `dualtower data describe`") from error
 
 
-def make_learner(parts: Split, texts: ItemTexts, config: RunConfig) -> Learner:
-    """A learner for the training log of a split."""
+def make_learner(
+    parts: Split, texts: ItemTexts, config: RunConfig, labels: SplitLabels | None = None
+) -> Learner:
+    """A learner for the training log of a split; `labels` are those of `split_labels`, for heads.
+
+    Raises:
+        ValueError: heads are asked for without labels.
+    """
     mean = texts.mean(parts.warm)
+    heads = None
+    if config.heads.is_on:
+        if labels is None:
+            raise ValueError("the heads of section [heads] need the labels of the split")
+        scale = HeadScale.of(labels.train, labels.event_names)
+        heads = Heads(config.heads, config.model.dim - 2, scale, seed=config.train.seed)
     return Learner(
         config.model,
         config.train,
@@ -56,11 +70,14 @@ def make_learner(parts: Split, texts: ItemTexts, config: RunConfig) -> Learner:
         vocabulary_size=texts.vocabulary_size,
         popularity=np.bincount(parts.train.items, minlength=len(parts.catalogue)),
         adversarial=config.adversarial,
+        heads=heads,
     )
 
 
-def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:
-    """Batches of the training log of a split.
+def make_sampler(
+    parts: Split, config: RunConfig, labels: SplitLabels | None = None
+) -> BatchSampler:
+    """Batches of the training log of a split, with `labels` on their targets where there are any.
 
     Raises:
         DataError: nobody took two items.
@@ -69,9 +86,10 @@ def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:
     groups = None
     if config.negatives.needs_groups:
         groups = near_duplicate_groups(list(parts.catalogue.texts))
+    places = places_by_user(parts.train)
     try:
         return BatchSampler(
-            rows_by_user(parts.train),
+            [parts.train.items[place] for place in places],
             len(parts.catalogue),
             history_items=min(options.history_items, config.model.history_items),
             users_per_step=options.users_per_step,
@@ -80,6 +98,7 @@ def make_sampler(parts: Split, config: RunConfig) -> BatchSampler:
             short_history_share=options.short_history_share,
             negatives=config.negatives,
             groups=groups,
+            labels=None if labels is None else [labels.train.at(place) for place in places],
         )
     except ValueError as error:
         raise DataError(f"nothing to train on: {error}; see `dualtower data describe`") from error

@@ -11,6 +11,7 @@ from dualtower_trainer.data.activity_filter import FilterConfig
 from dualtower_trainer.data.split_config import SplitConfig
 from dualtower_trainer.encoder import EncoderConfig
 from dualtower_trainer.finetune_config import FinetuneConfig
+from dualtower_trainer.heads_config import HeadsConfig
 from dualtower_trainer.loss_config import LossConfig
 from dualtower_trainer.negatives_config import NegativesConfig
 from dualtower_trainer.tower_config import TowerConfig
@@ -29,6 +30,7 @@ RUN_SECTIONS: dict[str, type] = {
     "negatives": NegativesConfig,
     "train": TrainConfig,
     "adversarial": AdversarialConfig,
+    "heads": HeadsConfig,
 }
 
 
@@ -46,6 +48,7 @@ class RunConfig:
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    heads: HeadsConfig = field(default_factory=HeadsConfig)
 
     def sections(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in RUN_SECTIONS}

@@ -12,6 +12,7 @@ from math import lgamma
 
 import numpy as np
 
+from dualtower_trainer.heads.labels import NO_EVENT, Labels
 from dualtower_trainer.negatives_config import NegativesConfig
 from dualtower_trainer.pairs import accidental_hits
 
@@ -33,6 +34,8 @@ class Batch:
         accidental: bool [users, candidates], true where the candidate is no negative.
         log_expected_count: float32 [candidates].
         users: int64 [users], places in `BatchSampler.logs`.
+        ratings: float32 [users, targets], what each target was given, NaN where nothing is known.
+        events: int32 [users, targets], the event it came to, NO_EVENT likewise.
     """
 
     rows: np.ndarray
@@ -44,6 +47,8 @@ class Batch:
     accidental: np.ndarray
     log_expected_count: np.ndarray
     users: np.ndarray
+    ratings: np.ndarray
+    events: np.ndarray
 
 
 class BatchSampler:
@@ -66,15 +71,19 @@ class BatchSampler:
         short_history_share: float = 0.2,
         negatives: NegativesConfig | None = None,
         groups: np.ndarray | None = None,
+        labels: Sequence[Labels] | None = None,
     ) -> None:
         """Takes `logs`: per user the catalogue rows taken, most recent first, without repeats.
 
         `groups`: int32 [items] of `near_duplicate_groups`, where `negatives` needs them.
+        `labels`: of each log, as long as it is; None where no head asks for them.
 
         Raises:
             ValueError: no user has two items, so nothing can be hidden from a history.
         """
-        self._logs = [log for log in logs if len(log) >= 2]
+        used = [place for place, log in enumerate(logs) if len(log) >= 2]
+        self._logs = [logs[place] for place in used]
+        self._labels = None if labels is None else [labels[place] for place in used]
         if not self._logs:
             raise ValueError("no user has two items before the validation period")
         self._n_items = n_items
@@ -138,13 +147,18 @@ class BatchSampler:
         targets = np.zeros((self._users, self._targets), np.int32)
         history_mask = np.zeros(history.shape, np.float32)
         target_mask = np.zeros(targets.shape, np.float32)
+        ratings = np.full(targets.shape, np.nan, np.float32)
+        events = np.full(targets.shape, NO_EVENT, np.int32)
         logs = [self._logs[user] for user in chosen]
         for row, log in enumerate(logs):
             hidden = rng.choice(len(log), self.hidden(len(log)), replace=False)
             rest = np.delete(log, hidden)
-            asked = self._different(log[hidden])
-            targets[row, : len(asked)] = asked
+            asked = hidden[self._different(log[hidden])]
+            targets[row, : len(asked)] = log[asked]
             target_mask[row, : len(asked)] = 1
+            if self._labels is not None:
+                said = self._labels[chosen[row]].at(asked)
+                ratings[row, : len(asked)], events[row, : len(asked)] = said.ratings, said.events
             if rng.random() < self._short:  # so that newcomers, and nobody at all, are learned too
                 rest = rest[: rng.integers(0, 11)]
             rest = rest[: self._history]
@@ -176,6 +190,8 @@ class BatchSampler:
             accidental=excluded,
             log_expected_count=log_expected,
             users=chosen,
+            ratings=ratings,
+            events=events,
         )
 
     def hidden(self, length: int) -> int:
@@ -197,11 +213,11 @@ class BatchSampler:
         return accidental_hits(candidates, logs, self._n_items, groups=self.groups)
 
     def _different(self, rows: np.ndarray) -> np.ndarray:
-        """Without those whose text says the same as that of an earlier one, if so asked."""
+        """Places in `rows`; if so asked, without those whose text says what an earlier one said."""
         if not self.options.diverse_targets:
-            return rows
+            return np.arange(len(rows))
         _, first = np.unique(self._groups[rows], return_index=True)
-        return rows[np.sort(first)]
+        return np.sort(first)
 
     def _expected_targets(self) -> np.ndarray:
         """How often a batch asks for each item, in expectation; float64 [items].

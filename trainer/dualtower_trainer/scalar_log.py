@@ -26,6 +26,9 @@ _LOOKS = {
     "validation_ndcg_at_20": "validation/ndcg_at_20",
     "validation_cold_recall_at_20": "validation/cold_recall_at_20",
     "validation_cold_ndcg_at_20": "validation/cold_ndcg_at_20",
+    "validation_rating_rmse": "validation/rating_rmse",
+    "validation_event_accuracy": "validation/event_accuracy",
+    "validation_event_log_loss": "validation/event_log_loss",
 }
 
 

@@ -21,6 +21,8 @@ from dualtower_trainer.closed_form.fit import ClosedForm
 from dualtower_trainer.cold_calibration import cold_scale
 from dualtower_trainer.data import Dataset, Interactions, Split, split
 from dualtower_trainer.fit_towers import fit_towers
+from dualtower_trainer.heads.judge import HeadJudge
+from dualtower_trainer.heads.labels import SplitLabels
 from dualtower_trainer.item_texts import ItemTexts
 from dualtower_trainer.learner import Learner
 from dualtower_trainer.learner_setup import make_learner, make_sampler
@@ -87,8 +89,9 @@ def select_recipe(
     texts: ItemTexts,
     config: RunConfig,
     run: Path,
+    labels: SplitLabels | None = None,
 ) -> Selection:
-    """Chooses on an inner split, as `inner_split` gives it.
+    """Chooses on an inner split, as `inner_split` gives it; `labels` are its, where heads need any.
 
     Raises:
         DataError: nobody can be asked.
@@ -99,7 +102,7 @@ def select_recipe(
             "no user of the validation period can be ranked; choose a longer one, e.g. "
             f"--set split.validation_share={min(0.5, 2 * config.split.validation_share):g}"
         )
-    learner = make_learner(parts, texts, config)
+    learner = make_learner(parts, texts, config, labels)
     tried: list[dict[str, Any]] = []
     choice, trend = Choice(0.0, 0.0, 0.0), np.ones(len(parts.catalogue), np.float32)
     if config.train.initial == "closed_form":
@@ -109,16 +112,20 @@ def select_recipe(
     else:
         learner.start_at_random(parts.warm)
     look = _look(learner, validation, trend)
+    judge = None
+    if labels is not None:
+        judge = HeadJudge(parts, labels, learner, limit=config.train.validation_users)
     facts: dict[str, Any] = {"closed_form": vars(choice), "tried": tried}
     start, untrained, steps = look(), learner.weights(), 0
     if config.train.steps:
         training = fit_towers(
             learner,
-            make_sampler(parts, config),
+            make_sampler(parts, config, labels),
             run / "select.safetensors",
             steps=config.train.steps,
             title="choose",
             look=look,
+            heads=judge.look if judge is not None else None,
         )
         facts |= training
         steps = _steps_worth(training, start, look(), config)
@@ -131,6 +138,9 @@ def select_recipe(
     facts["kept"] = "contrastive" if steps else "closed form"
     facts["start"] = start.numbers()
     facts["chosen"] = kept.numbers()
+    if judge is not None:
+        facts["chosen"] |= judge.look()
+        facts["heads"] = judge.baselines()
     say(f"  kept on the inner split: {facts['kept']}")
     return Selection(choice, steps, cold_scale(learner, parts, trend, config, share=None), facts)
 

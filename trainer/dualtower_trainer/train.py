@@ -32,6 +32,7 @@ from dualtower_trainer.data.text_lengths import cached_vocabulary
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.encoder_source import resolve_encoder, tuned_encoder
 from dualtower_trainer.fit_final import fit_final
+from dualtower_trainer.heads.labels import split_labels
 from dualtower_trainer.item_texts import read_item_texts
 from dualtower_trainer.run_config import RunConfig
 from dualtower_trainer.select_recipe import Selection, inner_split, select_recipe
@@ -55,12 +56,16 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
 
     Raises:
         UsageError: RUN belongs to another request, or another training is writing it.
-        DataError: the data gives no training example, or training diverged.
+        DataError: the data gives no training example or not what a head is to foresee, or training
+            diverged.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     dataset = load_dataset(data)
     inner, with_hidden = inner_split(dataset, config)
     everything = split(dataset, config.split, refit=True, activity=config.filter)
+    labels, all_labels = (
+        split_labels(dataset, parts, config.heads) for parts in (inner, everything)
+    )
     with exclusive_lock(run / ".lock"):
         remove_stale(run)
         begin_s = time.monotonic()
@@ -85,10 +90,10 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
         )
         selection = _selection(run / "selection.json")
         if selection is None:
-            selection = select_recipe(inner, with_hidden, texts, config, run)
+            selection = select_recipe(inner, with_hidden, texts, config, run, labels)
             kept = {**asdict(selection)}
             write_text(run / "selection.json", json.dumps(kept, indent=2) + "\n")
-        fitted = fit_final(everything, texts, config, selection, run)
+        fitted = fit_final(everything, texts, config, selection, run, all_labels)
         training = {**selection.facts, **fitted.facts}
         training["examples"] = _examples(config, training)
         training["elapsed_s"] = time.monotonic() - begin_s
@@ -105,6 +110,7 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
             data_path=dataset.path,
             training={name: value for name, value in training.items() if "losses" not in name},
             text_template=_text_template(data),
+            heads=fitted.learner.heads if selection.steps else None,
         )
         write_text(run / "training.json", json.dumps(training, indent=2) + "\n")
     return {**training, "reused": False}

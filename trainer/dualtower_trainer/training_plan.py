@@ -27,6 +27,7 @@ from dualtower_trainer.data import Catalogue, Split, load_dataset
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.encoder_source import resolve_encoder
 from dualtower_trainer.graph_flops import graph_flops
+from dualtower_trainer.heads.labels import split_labels
 from dualtower_trainer.item_texts import ItemTexts
 from dualtower_trainer.learner import Learner
 from dualtower_trainer.learner_setup import closed_form_of, make_learner, make_sampler
@@ -52,18 +53,19 @@ def plan_training(data: Path, config: RunConfig) -> dict[str, Any]:
         `time_s` by part and in all.
 
     Raises:
-        DataError: the data gives no training example.
+        DataError: the data gives no training example, or not what a head is to foresee.
         UnavailableError: the encoder cannot be had here.
     """
     dataset = load_dataset(data)
     parts, with_hidden = inner_split(dataset, config)
+    labels = split_labels(dataset, parts, config.heads)
     words = list(dataset.catalogue.texts)
     with tempfile.TemporaryDirectory() as folder:  # a tiny encoder is made, and forgotten
         encoder = resolve_encoder(config.encoder, words, Path(folder))
         texts, encode_s = _texts(encoder, dataset.catalogue, config)
-    learner = make_learner(parts, texts, config)
+    learner = make_learner(parts, texts, config, labels)
     learner.start_at_random(parts.warm)
-    stream = BatchStream(make_sampler(parts, config), seed=config.train.seed)
+    stream = BatchStream(make_sampler(parts, config, labels), seed=config.train.seed)
     batch = stream.batch(0, learner)
     flops = graph_flops(learner.traced(batch), sparse_entries=texts.bag[batch.rows].nnz)
     learner.step(batch, 0)

@@ -6,11 +6,16 @@ import numpy as np
 
 from dualtower_trainer.data import Interactions
 
-__all__ = ["rows_by_user"]
+__all__ = ["places_by_user", "rows_by_user"]
 
 
 def rows_by_user(log: Interactions) -> list[np.ndarray]:
     """Catalogue rows of each user of a log, most recent first."""
+    return [log.items[places] for places in places_by_user(log)]
+
+
+def places_by_user(log: Interactions) -> list[np.ndarray]:
+    """Where the interactions of each user stand in a log, most recent first."""
     order = np.lexsort((log.items, -log.timestamps, log.users))
     starts = np.flatnonzero(np.diff(log.users[order], prepend=-1))
-    return np.split(log.items[order], starts[1:]) if len(order) else []
+    return np.split(order, starts[1:]) if len(order) else []

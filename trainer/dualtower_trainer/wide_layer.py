@@ -17,7 +17,7 @@ import tf_keras as keras
 from dualtower_trainer.bert_layers import embedding_lookup
 from dualtower_trainer.wide import WideVocabulary
 
-__all__ = ["PairTables", "WideBag", "pair_tables"]
+__all__ = ["PairTables", "WideBag", "bucket_count", "pair_tables"]
 
 _LARGEST_INT32 = 2**31 - 1
 _NO_SQUARES = 1e-3  # below any idf²; a phone's float16 would make a NaN of 1e-12, which it lacks
@@ -67,6 +67,12 @@ def pair_tables(pairs: np.ndarray, slots: int, first_gram: int) -> PairTables:
     keys[table, bucket] = pairs[:, 0] * (slots + 1) + pairs[:, 1]
     grams[table, bucket] = first_gram + np.arange(len(pairs))
     return PairTables(multipliers.astype(np.int32), keys, grams)
+
+
+def bucket_count(vocabulary: WideVocabulary) -> int:
+    """Size of the hash tables that hold the vocabulary's pairs."""
+    pieces = len(vocabulary.pieces)
+    return int(pair_tables(vocabulary.pairs + 1, pieces, pieces + 1).keys.shape[1])
 
 
 def _place(

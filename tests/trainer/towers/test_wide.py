@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import dualtower_trainer  # noqa: F401  before TensorFlow
-from dualtower_trainer.learner import bucket_count
 from dualtower_trainer.wide import WideVocabulary, build_wide_vocabulary
-from dualtower_trainer.wide_layer import WideBag, pair_tables
+from dualtower_trainer.wide_layer import WideBag, bucket_count, pair_tables
 
 CLS, SEP, PAD = 1, 2, 0
 TEXTS = [
