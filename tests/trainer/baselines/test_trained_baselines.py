@@ -14,9 +14,10 @@ from dualtower_trainer.baselines.adversarial_mf import (
     disturbance,
     ranking_gradients,
 )
-from dualtower_trainer.baselines.directau import alignment, through_length, uniformity
+from dualtower_trainer.baselines.directau import alignment, uniformity
 from dualtower_trainer.baselines.epochs import best_epochs
 from dualtower_trainer.baselines.neumf import NeuMF, NeuMfConfig, logit_gradients, logits
+from dualtower_trainer.baselines.unit_rows import through_length
 from dualtower_trainer.baselines.vbpr import Vbpr, vbpr_gradients
 
 RANDOM = np.random.default_rng(4)
@@ -141,7 +142,7 @@ def random_recall(tuning: Tuning) -> float:
 
 
 @pytest.mark.parametrize("name", ["ease", "slim", "itemknn", "als", "bpr", "neumf", "directau",
-                                  "amf", "vbpr", "encoder"])  # fmt: skip
+                                  "xsimgcl", "amf", "vbpr", "encoder"])  # fmt: skip
 def test_a_planted_taste_is_found(planted: Tuning, name: str) -> None:
     baseline = BASELINES[name]
     if not baseline.installed:
@@ -160,7 +161,7 @@ def test_a_planted_taste_is_found(planted: Tuning, name: str) -> None:
     np.testing.assert_array_equal(first, again(histories, users), "same seed, same scores")
 
 
-@pytest.mark.parametrize("name", ["als", "bpr", "neumf", "directau", "amf", "vbpr"])
+@pytest.mark.parametrize("name", ["als", "bpr", "neumf", "directau", "xsimgcl", "amf", "vbpr"])
 def test_new_users_are_folded_in_by_their_history(planted: Tuning, name: str) -> None:
     """A copy of a known user under a code that training never saw gets a similar list."""
     baseline = BASELINES[name]

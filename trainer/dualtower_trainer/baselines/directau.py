@@ -1,6 +1,6 @@
 """DirectAU: collaborative filtering by alignment and uniformity, contrast without negatives.
 
-Stands for the article's "NCS" (metadata-free contrastive collaborative filtering).
+Stands for the article's "NCS" (metadata-free contrastive collaborative filtering), beside XSimGCL.
 
     L = mean ‖u − i‖²  +  γ/2 · (uniformity(users) + uniformity(items))
     uniformity(X) = log mean over pairs x ≠ y of exp(−2 ‖x − y‖²)
@@ -18,8 +18,9 @@ import numpy as np
 from dualtower_trainer.baselines.fold_in import factor_scorer
 from dualtower_trainer.baselines.sampled_pairs import RowAdam, sampled_batches
 from dualtower_trainer.baselines.training_set import Scorer, TrainingSet
+from dualtower_trainer.baselines.unit_rows import through_length, unit_rows
 
-__all__ = ["DirectAU", "DirectAuConfig", "alignment", "through_length", "uniformity"]
+__all__ = ["DirectAU", "DirectAuConfig", "alignment", "uniformity"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class DirectAU:
             self._data, self._random, batch=config.batch, negatives=0
         ):
             raw_u, raw_i = self._users.values[users], self._items.values[items]
-            u, i = _unit(raw_u), _unit(raw_i)
+            u, i = unit_rows(raw_u), unit_rows(raw_i)
             loss, du, di = alignment(u, i)
             for vectors, gradient in ((u, du), (i, di)):
                 spread, slope = uniformity(vectors)
@@ -91,16 +92,3 @@ def uniformity(x: np.ndarray) -> tuple[float, np.ndarray]:
     total = kernel.sum(dtype=np.float64)  # every pair twice
     value = float(np.log(total / (len(x) * (len(x) - 1))))
     return value, np.asarray(8 * (kernel @ x) / total, x.dtype)
-
-
-def through_length(raw: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """The gradient to `raw` [batch, dim] of a loss of raw / ‖raw‖ with that `gradient`."""
-    length = np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
-    unit = raw / length
-    return np.asarray(
-        (gradient - unit * np.sum(gradient * unit, axis=1, keepdims=True)) / length, np.float32
-    )
-
-
-def _unit(raw: np.ndarray) -> np.ndarray:
-    return np.asarray(raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12))

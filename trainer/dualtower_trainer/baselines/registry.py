@@ -23,6 +23,7 @@ from dualtower_trainer.baselines.training_set import Scorer, TrainingSet
 from dualtower_trainer.baselines.trend import Trend, with_trend
 from dualtower_trainer.baselines.tuning import Tuning, best_setting
 from dualtower_trainer.baselines.vbpr import Vbpr
+from dualtower_trainer.baselines.xsimgcl import XSimGCL
 
 __all__ = ["BASELINES", "CHEAP", "Baseline", "Fitted"]
 
@@ -40,13 +41,14 @@ class Baseline:
     """One line of the table.
 
     Attributes:
-        title: what a reader calls it; an arrow stands between a name of the source article, under
-            which no paper was found, and the published method that stands for it.
+        title: what a reader calls it.
         fit: chooses its settings and fits it.
         warm_only: it gives an item nobody took no score that means anything.
         cheap: it is fitted in seconds, and part of every evaluation.
         dense: it needs a dense matrix of items × items, 4 bytes each.
         package: what must be importable for it, "" where nothing more is needed.
+        stands_for: the method that the source article names, under which no paper was found, and
+            for which this published one stands; "" for none.
     """
 
     title: str
@@ -55,6 +57,7 @@ class Baseline:
     cheap: bool = False
     dense: bool = False
     package: str = ""
+    stands_for: str = ""
 
     @property
     def installed(self) -> bool:
@@ -176,19 +179,23 @@ BASELINES: dict[str, Baseline] = {
         _tuned(fit_bpr, {"iterations": (100, 200), "regularisation": (0.01, 0.03)}, seeded=True),
         package="implicit",
     ),
-    "ease": Baseline("EASE", _ease, cheap=True, dense=True),
+    "ease": Baseline("EASE (Steck 2019)", _ease, cheap=True, dense=True, stands_for="SimReco"),
     "ease_trend": Baseline("EASE × trend", _ease_trend, cheap=True, dense=True),
     "closed_form": Baseline(
         "closed-form dual tower", _closed_form, warm_only=False, cheap=True, dense=True
     ),
     "slim": Baseline(
-        "SimReco → SLIM (Ning & Karypis 2011)",
+        "SLIM (Ning & Karypis 2011)",
         _tuned(fit_slim, {"l2": (50.0, 10.0, 200.0), "l1": (1.0, 0.1, 5.0)}),
         dense=True,
+        stands_for="SimReco",
     ),
-    "neumf": Baseline("iDeepCF → NeuMF (He et al. 2017)", _trained(NeuMF, 8)),
-    "directau": Baseline("NCS → DirectAU (Wang et al. 2022)", _trained(DirectAU, 12)),
-    "amf": Baseline("AdMF → AMF (He et al. 2018)", _trained(AdversarialMF, 30)),
-    "vbpr": Baseline("MFMF → VBPR (He & McAuley 2016)", _trained(Vbpr, 20), warm_only=False),
+    "neumf": Baseline("NeuMF (He et al. 2017)", _trained(NeuMF, 8), stands_for="iDeepCF"),
+    "directau": Baseline("DirectAU (Wang et al. 2022)", _trained(DirectAU, 12), stands_for="NCS"),
+    "xsimgcl": Baseline("XSimGCL (Yu et al. 2023)", _trained(XSimGCL, 10), stands_for="NCS"),
+    "amf": Baseline("AMF (He et al. 2018)", _trained(AdversarialMF, 30), stands_for="AdMF"),
+    "vbpr": Baseline(
+        "VBPR (He & McAuley 2016)", _trained(Vbpr, 20), warm_only=False, stands_for="MFMF"
+    ),
 }
 CHEAP = tuple(name for name, baseline in BASELINES.items() if baseline.cheap)
