@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,17 @@ from dualtower.files import (
     remove_stale,
     write_text,
 )
+
+
+@contextmanager
+def python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs `code`, killed at the end."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)
 
 
 def test_a_failed_write_leaves_the_old_content_and_no_temporary(tmp_path: Path) -> None:
@@ -98,19 +111,14 @@ def test_a_killed_writer_leaves_a_temporary_that_the_next_one_removes(tmp_path: 
         "    time.sleep(60)\n"
     )
     target = tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    assert remove_stale(tmp_path) == [], "its writer is alive"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with python(code, target) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert remove_stale(tmp_path) == [], "its writer is alive"
     assert not target.exists()
     removed = remove_stale(tmp_path)
     assert len(removed) == 1
     assert list(tmp_path.iterdir()) == []
-    process.stdout.close()
 
 
 def test_a_lock_is_held_by_one_and_dies_with_its_holder(tmp_path: Path) -> None:
@@ -122,16 +130,11 @@ def test_a_lock_is_held_by_one_and_dies_with_its_holder(tmp_path: Path) -> None:
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    with pytest.raises(UsageError, match="another dualtower"), exclusive_lock(path):
-        pass
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    with python(code, path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match="another dualtower"), exclusive_lock(path):
+            pass
     for _ in range(100):  # the kernel gives the lock back a moment after the process is gone
         try:
             with exclusive_lock(path):

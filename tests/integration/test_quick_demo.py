@@ -60,6 +60,8 @@ class Process:
         code = self._process.wait(timeout=300)
         for reader in self._readers:
             reader.join(timeout=60)
+        for stream in (self._process.stdout, self._process.stderr):
+            stream.close()
         return code
 
 

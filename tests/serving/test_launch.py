@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,19 @@ def alive(pid: int) -> bool:
             return stream.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.fixture
+def started():
+    """`subprocess.Popen` whose processes and pipes are gone after the test, whatever happened."""
+    with ExitStack() as stack:
+
+        def start_process(command, **options):
+            process = stack.enter_context(subprocess.Popen(command, **options))
+            stack.callback(process.kill)
+            return process
+
+        yield start_process
 
 
 def until_gone(pid: int) -> None:
@@ -190,7 +204,7 @@ def test_no_whole_bundle_is_served(mini_bundle, tmp_path, missing):
         start(broken, engine="embedded")
 
 
-def test_when_the_caller_is_killed_the_server_goes_too(mini_bundle):
+def test_when_the_caller_is_killed_the_server_goes_too(mini_bundle, started):
     code = (
         "import sys, time\n"
         "from dualtower_serving import start\n"
@@ -199,13 +213,12 @@ def test_when_the_caller_is_killed_the_server_goes_too(mini_bundle):
         "print(server.pid, config, flush=True)\n"
         "time.sleep(600)\n"
     )
-    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    caller = started([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert caller.stdout is not None
     pid, config = caller.stdout.readline().split()
     assert alive(int(pid))
     caller.kill()
     caller.wait()
-    caller.stdout.close()
     until_gone(int(pid))
     deadline = time.monotonic() + 5
     while Path(config.partition("=")[2]).parent.exists():
@@ -214,10 +227,10 @@ def test_when_the_caller_is_killed_the_server_goes_too(mini_bundle):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_serves_until_it_is_told_to_stop(mini_bundle, number):
+def test_the_command_serves_until_it_is_told_to_stop(mini_bundle, started, number):
     port = free_port()
     command = [*COMMAND, str(mini_bundle), "--engine", "embedded", "--port", str(port), "--json"]
-    served = subprocess.Popen(
+    served = started(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     assert served.stdout is not None
@@ -233,9 +246,9 @@ def test_the_command_serves_until_it_is_told_to_stop(mini_bundle, number):
     until_gone(facts["pid"])
 
 
-def test_the_command_reports_a_server_that_dies(mini_bundle):
+def test_the_command_reports_a_server_that_dies(mini_bundle, started):
     command = [*COMMAND, str(mini_bundle), "--engine", "embedded", "--port", "0", "--json"]
-    served = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    served = started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert served.stdout is not None
     os.kill(json.loads(served.stdout.readline())["pid"], signal.SIGKILL)
     _, errors = served.communicate(timeout=40)

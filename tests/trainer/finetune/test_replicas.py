@@ -28,10 +28,11 @@ def start(how: str, chunk_pairs: int, out: Path, **environment: str) -> subproce
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    try:
-        said, _ = process.communicate(timeout=LIMIT_S)
-    finally:
-        process.kill()
+    with process:
+        try:
+            said, _ = process.communicate(timeout=LIMIT_S)
+        finally:
+            process.kill()
     assert process.returncode == 0, said[-3000:]
 
 
