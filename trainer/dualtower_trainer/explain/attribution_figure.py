@@ -117,7 +117,8 @@ def _draw_bars(page: _Page, axes: Axes, attribution: Attribution) -> None:
         _write_number(axes, together, 0.0, len(shown), side=1 if high >= -low else -1, color=_REST)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0, pad=72 * _PAD)
-    axes.locator_params(axis="x", nbins=6)
+    axes.locator_params(axis="x", nbins=5, steps=[1, 2, 5, 10])
+    axes.tick_params(axis="x", labelsize=_NUMBER_SIZE)
     axes.set_xlabel("part of the score")
     for place, (value, error) in enumerate(zip(values, errors, strict=True)):
         side = 1 if value >= 0 else -1
