@@ -50,6 +50,8 @@ __all__ = [
 WEIGHT_SCALE = 0.05  # the log weight is stored times this, so that it takes little of the length
 _LARGEST_LOGIT = 8.0
 _LARGEST_SQUARE = 0.999
+_FITTING_SQUARE = 1e-3  # of a row that is short enough anyway; a phone's float16 has this number
+_SMALLEST_SQUARE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class _Unit(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         squares = tf.reduce_sum(inputs * inputs, axis=-1, keepdims=True)
-        return inputs * tf.math.rsqrt(tf.maximum(squares, 1e-12))
+        # a phone's float16 has no 1e-12: without the 1, zeros would be divided by zero there
+        none = tf.cast(tf.equal(squares, 0.0), squares.dtype)
+        return inputs * tf.math.rsqrt(tf.maximum(squares, _SMALLEST_SQUARE) + none)
 
 
 class _CentredIfAny(keras.layers.Layer):
@@ -111,7 +115,9 @@ class _FitIntoBall(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         squares = tf.reduce_sum(inputs * inputs, axis=-1, keepdims=True)
-        shrink = tf.minimum(1.0, tf.math.rsqrt(tf.maximum(squares, 1e-12) / _LARGEST_SQUARE))
+        shrink = tf.minimum(
+            1.0, tf.math.rsqrt(tf.maximum(squares, _FITTING_SQUARE) / _LARGEST_SQUARE)
+        )
         rest = tf.sqrt(1.0 - tf.minimum(squares, _LARGEST_SQUARE))
         return tf.concat([inputs * shrink, rest], axis=-1)
 
@@ -161,7 +167,7 @@ def fit_into_ball(parts: np.ndarray) -> np.ndarray:
     The last number fills up to length 1; a row that is too long is shortened to √0.999.
     """
     squares = np.sum(np.square(parts, dtype=np.float32), axis=1, keepdims=True)
-    shrink = np.minimum(1.0, np.sqrt(_LARGEST_SQUARE / np.maximum(squares, 1e-12)))
+    shrink = np.minimum(1.0, np.sqrt(_LARGEST_SQUARE / np.maximum(squares, _FITTING_SQUARE)))
     rest = np.sqrt(1.0 - np.minimum(squares, _LARGEST_SQUARE))
     return np.concatenate([parts * shrink, rest], axis=1).astype(np.float32)
 
