@@ -14,8 +14,9 @@ from typing import Any
 import tensorflow as tf
 
 from dualtower.errors import UsageError
+from dualtower.progress import say
 
-__all__ = ["ScalarLog"]
+__all__ = ["ScalarLog", "draw_stored"]
 
 _NAME = "events.out.tfevents"
 _LOOKS = {
@@ -104,3 +105,26 @@ class ScalarLog:
             self._writer.flush()
         except tf.errors.OpError as error:
             raise UsageError(f"the folder {self._folder} cannot be written: {error}") from error
+
+
+def draw_stored(board: Path, training: Mapping[str, Any]) -> None:
+    """Draws phases that are over, whose numbers are kept, as they would have been drawn live.
+
+    Args:
+        board: gets a folder for each phase that has steps.
+        training: `history` and `losses` of the choice, `final_losses` of the last fit where it is
+            over, as training.json has them.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    phases = {
+        "choose": (training["losses"], training["history"]),
+        "train": (training.get("final_losses", []), []),
+    }
+    drawn = {title: facts for title, facts in phases.items() if facts[0]}
+    for title, (losses, history) in drawn.items():
+        ScalarLog(board / title, {"losses": losses, "history": history}).close()
+        say(f"  drew the {len(losses)} steps of {board / title} from what is kept")
+    if not drawn:
+        say(f"  nothing was drawn in {board}: the training took no steps")

@@ -35,6 +35,7 @@ from dualtower_trainer.fit_final import fit_final
 from dualtower_trainer.heads.labels import split_labels
 from dualtower_trainer.item_texts import read_item_texts
 from dualtower_trainer.run_config import RunConfig
+from dualtower_trainer.scalar_log import draw_stored
 from dualtower_trainer.select_recipe import Selection, inner_split, select_recipe
 
 __all__ = ["RunConfig", "train"]
@@ -75,6 +76,7 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
         encoder = resolve_encoder(config.encoder, words, run, replace=replace)
         request = _request(data, encoder, config)
         if _same_request(run, request, overwrite) and (done := _finished(run)):
+            _draw(config, run, done)
             return {**done, "reused": True}
         write_text(run / "config.toml", to_toml(config.sections()))
         report = data_report(dataset, inner, vocabulary=cached_vocabulary())
@@ -93,6 +95,8 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
             selection = select_recipe(inner, with_hidden, texts, config, run, labels)
             kept = {**asdict(selection)}
             write_text(run / "selection.json", json.dumps(kept, indent=2) + "\n")
+        else:
+            _draw(config, run, selection.facts)
         fitted = fit_final(everything, texts, config, selection, run, all_labels)
         training = {**selection.facts, **fitted.facts}
         training["examples"] = _examples(config, training)
@@ -114,6 +118,12 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
         )
         write_text(run / "training.json", json.dumps(training, indent=2) + "\n")
     return {**training, "reused": False}
+
+
+def _draw(config: RunConfig, run: Path, training: dict[str, Any]) -> None:
+    """Curves of what an earlier command has trained already."""
+    if config.train.tensorboard:
+        draw_stored(Path(config.train.tensorboard, run.name), training)
 
 
 def _examples(config: RunConfig, training: dict[str, Any]) -> int:
