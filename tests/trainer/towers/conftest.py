@@ -50,6 +50,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "item_id": items,
                 "timestamp": pa.array(seconds, pa.int64()),
                 "weight": pa.array(np.ones(len(users), np.float32)),
+                "rating": pa.array(1 + random.integers(0, 5, len(users)), pa.float32()),
+                "event": [("buy", "view", None)[number % 3] for number in range(len(users))],
             }
         ),
         folder / "interactions.parquet",
@@ -132,4 +134,17 @@ def trained_run(
 
     run = tmp_path_factory.mktemp("trained") / "run"
     train(shop, run, load_run_config(None, settings))
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained_with_heads(
+    shop: Path, settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same, with both heads of section [heads]; read it only."""
+    from dualtower_trainer.cli import load_run_config
+    from dualtower_trainer.train import train
+
+    run = tmp_path_factory.mktemp("with_heads") / "run"
+    train(shop, run, load_run_config(None, (*settings, "heads.ratings=true", "heads.events=true")))
     return run

@@ -19,6 +19,7 @@ from dualtower_trainer.cli import load_run_config
 from dualtower_trainer.train import train
 
 CHECKPOINTS = ("select.safetensors", "state.safetensors")
+HEADS = ("heads.ratings=true", "heads.events=true")
 SMALL = ("train.steps=8", "train.evaluate_every=4")
 
 
@@ -31,18 +32,29 @@ def command(shop: Path, run: Path, settings: tuple[str, ...], *more: str) -> lis
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+@pytest.mark.parametrize(
+    ("finished", "how"),
+    [
+        ("trained_run", signal.SIGKILL),
+        ("trained_run", signal.SIGINT),
+        ("trained_with_heads", signal.SIGKILL),
+    ],
+)
 def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(
+    finished: str,
     how: signal.Signals,
     checkpoint: str,
-    trained_run: Path,
+    request: pytest.FixtureRequest,
     shop: Path,
     settings: tuple[str, ...],
     tmp_path: Path,
 ) -> None:
     """The signal comes at whatever step follows the first checkpoint of either phase."""
-    whole = json.loads((trained_run / "training.json").read_text())
+    expected_run = request.getfixturevalue(finished)
+    if finished == "trained_with_heads":
+        settings = (*settings, *HEADS)
+    whole = json.loads((expected_run / "training.json").read_text())
     assert whole["kept"] == "contrastive", "else there is no last fit to interrupt"
     run = tmp_path / "run"
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "2"}
@@ -66,7 +78,8 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(
     for name in ("losses", "final_losses"):
         assert ours[name] == whole[name], "the very same numbers"
     assert ours["cold_scale"] == whole["cold_scale"]
-    expected = load_file(trained_run / "model" / "towers.safetensors")
+    assert ours["history"] == whole["history"]
+    expected = load_file(expected_run / "model" / "towers.safetensors")
     for name, tensor in load_file(run / "model" / "towers.safetensors").items():
         np.testing.assert_array_equal(tensor, expected[name], err_msg=name)
 
