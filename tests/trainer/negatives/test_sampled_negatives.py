@@ -35,6 +35,22 @@ def test_expected_counts_are_the_mean_of_many_batches(logs, groups, diverse: boo
     assert (np.abs(mean[taken] - expected[taken]) < error).all()
 
 
+def test_with_these_counts_the_sampled_sum_is_the_sum_over_the_catalogue(logs) -> None:
+    """The oracle of logQ: the mean of Σ f/c over the candidates is Σ f over all items taken."""
+    source = sampler(logs, popular=25)
+    values = np.random.default_rng(1).lognormal(size=ITEMS)
+    sums = []
+    for step in range(2_000):
+        batch = source.batch(seed=0, step=step)
+        real = np.concatenate([batch.target_mask.ravel() == 1, np.ones(45, bool)])
+        rows = batch.rows[batch.candidates[real]]
+        sums.append((values[rows] / np.exp(batch.log_expected_count[real])).sum())
+    error = np.std(sums) / np.sqrt(len(sums))
+    whole = values[source.trained_rows].sum()
+    assert abs(np.mean(sums) - whole) < 4 * error
+    assert error < 0.01 * whole
+
+
 def test_of_targets_that_say_the_same_one_is_asked_for(logs, groups) -> None:
     plain, diverse = sampler(logs), sampler(logs, groups, diverse_targets=True)
     repeated = 0

@@ -12,7 +12,6 @@ from dualtower_trainer.pairs.mined import SOURCES, Pairs
 from dualtower_trainer.pairs.miner import HardNegativeConfig, HardNegativeMiner
 from dualtower_trainer.pairs.mining import MiningOptions, mine_positives
 from dualtower_trainer.pairs.near_duplicates import near_duplicate_groups
-from dualtower_trainer.pairs.negative_sampler import NegativeSampler
 from dualtower_trainer.pairs.queue import EmbeddingQueue
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "HardNegativeMiner",
     "HardNegatives",
     "MiningOptions",
-    "NegativeSampler",
     "PairBatch",
     "Pairs",
     "accidental_hits",
