@@ -3,7 +3,8 @@
 RUN/model/
   encoder/config.json  model.safetensors  vocab.txt
   towers.safetensors      item head, user tower, catalogue vectors, heads if there are any
-  catalogue.parquet       item_id, text, category, blocked, warm; row = row of the vectors
+  catalogue.parquet       item_id, text, category, blocked, warm and, where there are any, features
+                          as they came; row = row of the vectors
   model.json              shapes, hashes, what it was trained on
 """
 

@@ -140,6 +140,8 @@ class _Field:
         self.parts: Split = split(dataset, trained.split, refit=True)
         self.notes: dict[str, str] = {}
         self.extra: dict[str, Any] = {}
+        if dataset.catalogue.categories is None:
+            self.notes["calibration"] = "left out: no item has a category"
         self._encoder_name = "encoder"
         self.trial = self._trial(trained, future)
         self._baselines = self._fitted_outcomes()
@@ -175,6 +177,8 @@ class _Field:
             outcomes,
             titles=titles,
             warm_only=[name for name, baseline in BASELINES.items() if baseline.warm_only],
+            stands_for={name: baseline.stands_for for name, baseline in BASELINES.items()},
+            variant_of={FAIR: OURS},
             reference=OURS,
             draws=self._config.bootstrap_draws,
             seed=self._config.seed,
@@ -200,10 +204,10 @@ class _Field:
     def _fitted_outcomes(self) -> dict[str, Outcome]:
         """Each baseline fitted, ranked and forgotten, so that one of them is in memory."""
         texts = list(self.parts.catalogue.texts)
-        content = functools.cache(self._content)
+        content, features = functools.cache(self._content), self._trained.catalogue.features
         tuning = Tuning(
-            train=TrainingSet(self._inner.train, texts, content),
-            full=TrainingSet(self.parts.full, texts, content),
+            train=TrainingSet(self._inner.train, texts, content, features),
+            full=TrainingSet(self.parts.full, texts, content, features),
             validation=self._inner.validation,
             blocked=self.parts.catalogue.blocked,
             seed=self._config.seed,

@@ -57,3 +57,15 @@ def test_it_finds_planted_tastes_and_places_unseen_items(planted: Tuning) -> Non
     pairs = zip(scores, likes, strict=True)
     agreement = [np.corrcoef(ours, theirs)[0, 1] for ours, theirs in pairs]
     assert np.mean(agreement) > 0.5
+
+
+def test_it_reads_vectors_of_another_modality(without_text: Tuning, planted: Tuning) -> None:
+    """Where texts say nothing, unseen items are placed by their features alone."""
+    kinds = planted.full.content()
+    seeing = dataclasses.replace(without_text.full, features=kinds)
+    tuning = dataclasses.replace(without_text, train=seeing, full=seeing)
+    histories = planted.validation.histories
+    scores = FORM.fit(tuning).scorer(histories, np.arange(240))[:, 50:]
+    likes = np.stack([kinds[history].mean(axis=0) for history in histories]) @ kinds[50:].T
+    agreement = [np.corrcoef(a, b)[0, 1] for a, b in zip(scores, likes, strict=True)]
+    assert np.mean(agreement) > 0.5

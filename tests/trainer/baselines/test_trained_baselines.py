@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -18,7 +19,7 @@ from dualtower_trainer.baselines.directau import alignment, uniformity
 from dualtower_trainer.baselines.epochs import best_epochs
 from dualtower_trainer.baselines.neumf import NeuMF, NeuMfConfig, logit_gradients, logits
 from dualtower_trainer.baselines.unit_rows import through_length
-from dualtower_trainer.baselines.vbpr import Vbpr, vbpr_gradients
+from dualtower_trainer.baselines.vbpr import Vbpr, fused_content, vbpr_gradients
 
 RANDOM = np.random.default_rng(4)
 
@@ -184,6 +185,41 @@ def test_vbpr_ranks_items_that_nobody_took(planted: Tuning) -> None:
     wanted = profile @ kinds[50:].T
     agreement = [np.corrcoef(a, b)[0, 1] for a, b in zip(scores, wanted, strict=True)]
     assert np.mean(agreement) > 0.5
+
+
+def test_vbpr_reads_vectors_of_another_modality_behind_the_text(planted: Tuning) -> None:
+    """Each part around its mean and of length 1; an item without a vector has zeros there."""
+    text, modal = RANDOM.normal(size=(60, 4)), RANDOM.normal(size=(60, 3))
+    modal[7] = 0
+    data = dataclasses.replace(planted.full, content=lambda: text, features=modal)
+    found = fused_content(data)
+    centred = text - text.mean(axis=0)
+    expected = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    np.testing.assert_allclose(found[:, :4], expected, atol=1e-6)
+    others = np.delete(modal, 7, axis=0)
+    expected = (others - others.mean(axis=0)) / np.linalg.norm(
+        others - others.mean(axis=0), axis=1, keepdims=True
+    )
+    np.testing.assert_allclose(np.delete(found[:, 4:], 7, axis=0), expected, atol=1e-6)
+    assert not found[7, 4:].any()
+
+
+def test_vbpr_with_informative_features_beats_vbpr_without(planted: Tuning) -> None:
+    """Texts say nothing; the features are the planted tastes, of items nobody took as well."""
+    kinds = planted.full.content()
+    noise = np.random.default_rng(5).normal(size=(60, 8)).astype(np.float32)
+    blind = dataclasses.replace(planted.full, content=lambda: noise)
+    agreement = {}
+    for data in (blind, dataclasses.replace(blind, features=kinds)):
+        model = Vbpr(data, 0)
+        for _ in range(8):
+            model.epoch()
+        held = planted.validation
+        scores = model.scorer()(held.histories, held.users)[:, 50:]
+        likes = np.stack([kinds[history].mean(axis=0) for history in held.histories])
+        pairs = zip(scores, likes @ kinds[50:].T, strict=True)
+        agreement[data.features is not None] = np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs])
+    assert agreement[True] > agreement[False] + 0.3
 
 
 def test_without_weight_amf_is_bpr_and_with_it_it_is_not(planted: Tuning) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from dualtower_trainer.checkpoint import load_trained
 from dualtower_trainer.cli import load_run_config
 from dualtower_trainer.data import Dataset
 from dualtower_trainer.data.canonical import write_interactions
+from dualtower_trainer.evaluate_run import EvaluateConfig, evaluate_run
 from dualtower_trainer.train import train
 
 SETTINGS = (
     "encoder.max_tokens=6", "model.dim=24", "model.hidden_units=8", "model.history_items=16",
-    "split.cold_share=0.2", "closed_form.regularisation=30", "closed_form.sharpening=0",
+    "split.cold_share=0.2", "split.test_share=0.2",
+    "closed_form.regularisation=30", "closed_form.sharpening=0",
     "closed_form.half_lives=0.1", "closed_form.trend_powers=0.5", "closed_form.freshness=0",
     "train.steps=4", "train.evaluate_every=2", "train.users_per_step=32",
     "train.targets_per_user=4", "train.uniform_negatives=64",
@@ -42,7 +45,7 @@ def write_encoder(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_stored_vectors_are_what_the_stored_head_makes_of_text_and_vector(
+def test_a_run_stores_vectors_and_its_evaluation_reads_them(
     tastes_of_three_kinds: Dataset, tmp_path: Path
 ) -> None:
     log, ids = tastes_of_three_kinds.interactions, list(tastes_of_three_kinds.catalogue.item_ids)
@@ -58,7 +61,8 @@ def test_stored_vectors_are_what_the_stored_head_makes_of_text_and_vector(
     modal = np.random.default_rng(0).normal(size=(90, 6)).astype(np.float32)
     modal[np.arange(90), np.arange(90) // 30] += 3
     modal[5] = 0
-    texts = [f"good {item[-2]} {item[-1]}" for item in ids]
+    mixed = np.random.default_rng(2).permutation(90)  # so that no text tells the kind
+    texts = [f"good {number // 10} {number % 10}" for number in mixed]
     listed = pa.array([None if not row.any() else row.tolist() for row in modal])
     table = pa.table({"item_id": ids, "text": texts, "features": listed})
     pq.write_table(table, data / "items.parquet")
@@ -80,3 +84,15 @@ def test_stored_vectors_are_what_the_stored_head_makes_of_text_and_vector(
     by_text = trained.embed_texts(texts)
     np.testing.assert_allclose(by_text[5], found[5], atol=1e-5)
     assert np.abs(by_text - found)[cold].max() > 1e-3
+    np.testing.assert_array_equal(trained.catalogue.features, modal)  # kept as they came
+
+    blind = tmp_path / "blind"
+    shutil.copytree(tmp_path / "run", blind)
+    stored = blind / "model" / "catalogue.parquet"
+    pq.write_table(pq.read_table(stored).drop_columns("features"), stored)
+    only = EvaluateConfig(baselines=("vbpr",), bootstrap_draws=50)
+    seeing, unseeing = (
+        evaluate_run(run, only)["cold"]["methods"][1]["ndcg_at_10"]["value"]
+        for run in (tmp_path / "run", blind)
+    )
+    assert seeing > unseeing + 0.05

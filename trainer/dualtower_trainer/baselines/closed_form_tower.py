@@ -1,18 +1,21 @@
 """The closed form of the two towers as a method of its own: what training starts from, untrained.
 
-Texts enter as TF-IDF of words beside the content vectors, where the towers read word pieces; the
-settings are chosen on the grids of section [closed_form], as training chooses them.
+Texts enter as TF-IDF of words beside the content vectors, where the towers read word pieces, and
+vectors of another modality as in the towers. The settings are chosen on the grids of section
+[closed_form], as training chooses them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from dualtower.progress import say
 from dualtower_trainer.baselines.training_set import Scorer, TrainingSet, history_matrix
 from dualtower_trainer.baselines.tuning import Tuning
+from dualtower_trainer.baselines.unit_rows import centred_unit_rows
 from dualtower_trainer.closed_form.choose import (
     Choice,
     choose_closed_form,
@@ -110,7 +113,12 @@ def _features(data: TrainingSet, config: ClosedFormConfig) -> TextFeatures:
     content = np.asarray(data.content(), np.float32)
     mean = content[data.popularity > 0].mean(axis=0)
     bag = tfidf_matrix(data.texts, min_texts=2)
-    return TextFeatures.of(bag, content, mean, config.encoder_share)
+    features = TextFeatures.of(bag, content, mean, config.encoder_share)
+    if data.features is None:
+        return features
+    return replace(
+        features, modal=centred_unit_rows(data.features), modal_share=config.features_share
+    )
 
 
 def _as_split(data: TrainingSet, validation: Heldout, blocked: np.ndarray) -> Split:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from dualtower_trainer.baselines.training_set import Scorer, TrainingSet, history_matrix
+from dualtower_trainer.baselines.unit_rows import centred_unit_rows
 from dualtower_trainer.tfidf import tfidf_matrix
 
 __all__ = ["fit_encoder", "fit_tfidf"]
@@ -30,14 +31,10 @@ def fit_tfidf(data: TrainingSet) -> Scorer:
 def fit_encoder(data: TrainingSet, *, power: float = 1.0) -> Scorer:
     """Σ over the history of max(0, cosine)^power between content vectors.
 
-    Vectors are centred first, which frees them of the direction that all texts share (Mu &
-    Viswanath 2018, https://arxiv.org/abs/1702.01417). A power of 1 is close to the cosine to the
-    mean of the history; higher ones let the nearest items of a long history speak.
+    Vectors are centred first. A power of 1 is close to the cosine to the mean of the history;
+    higher ones let the nearest items of a long history speak.
     """
-    vectors = data.content().astype(np.float32)
-    vectors = vectors - vectors.mean(axis=0)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors = vectors / np.where(lengths > 1e-6, lengths, 1.0)
+    vectors = centred_unit_rows(data.content())
     similarity = np.maximum(vectors @ vectors.T, 0.0) ** np.float32(power)
     return lambda histories, users: np.asarray(
         history_matrix(histories, data.n_items) @ similarity, np.float32

@@ -29,13 +29,16 @@ class TrainingSet:
     Attributes:
         log: one row per user and item.
         texts: of the catalogue, one per item.
-        content: makes float32 [items, any], a vector of each item that needs no log: of its text
-            by an encoder, or of another modality. Called only by the baselines that read it.
+        content: makes float32 [items, any], a vector of each text by an encoder. Called only by
+            the baselines that read it.
+        features: float32 [items, width], vectors of another modality, such as of an image; zeros
+            where an item has none. None when no item has one.
     """
 
     log: Interactions
     texts: Sequence[str]
     content: Callable[[], np.ndarray]
+    features: np.ndarray | None = None
 
     @property
     def n_items(self) -> int:

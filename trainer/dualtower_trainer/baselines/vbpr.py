@@ -5,8 +5,9 @@ Stands for the article's "MFMF" (multimodal neural collaborative filtering).
     x_ui = β_i + p_u · q_i + θ_u · (E f_i) + b · f_i
 
 f_i is the item's content vector, E a learned projection of it (He & McAuley 2016,
-https://arxiv.org/abs/1510.01784; trained by BPR). An item that nobody took has q_i = 0 and β_i = 0
-and is ranked by its content.
+https://arxiv.org/abs/1510.01784; trained by BPR): the vector of its text and, where the catalogue
+has vectors of another modality, that one behind it. An item that nobody took has q_i = 0 and
+β_i = 0 and is ranked by its content.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import numpy as np
 from dualtower_trainer.baselines.fold_in import user_vectors
 from dualtower_trainer.baselines.sampled_pairs import RowAdam, sampled_batches
 from dualtower_trainer.baselines.training_set import Scorer, TrainingSet
+from dualtower_trainer.baselines.unit_rows import centred_unit_rows
 
-__all__ = ["Vbpr", "VbprConfig", "vbpr_gradients"]
+__all__ = ["Vbpr", "VbprConfig", "fused_content", "vbpr_gradients"]
 
 Parameters = dict[str, np.ndarray]
 
@@ -43,11 +45,8 @@ class Vbpr:
         self._data, self._config = data, config or VbprConfig()
         self._random = random = np.random.default_rng(seed)
         config = self._config
-        content = data.content().astype(np.float32)
-        content = content - content.mean(axis=0)
-        lengths = np.linalg.norm(content, axis=1, keepdims=True)
-        self._content = content / np.where(lengths > 1e-6, lengths, 1.0)
-        n_users, width = len(data.log.user_ids), content.shape[1]
+        self._content = fused_content(data)
+        n_users, width = len(data.log.user_ids), self._content.shape[1]
         warm = (data.popularity > 0)[:, None]
 
         def table(values: np.ndarray) -> RowAdam:
@@ -99,6 +98,13 @@ class Vbpr:
             return np.asarray(vectors @ items_all.T + bias, np.float32)
 
         return score
+
+
+def fused_content(data: TrainingSet) -> np.ndarray:
+    """float32 [items, text width + feature width]: each part centred, of length 1, zeros where an
+    item has none."""
+    parts = [data.content()] + ([] if data.features is None else [data.features])
+    return np.concatenate([centred_unit_rows(part) for part in parts], axis=1)
 
 
 def vbpr_gradients(now: Parameters, content: np.ndarray) -> tuple[float, Parameters]:
