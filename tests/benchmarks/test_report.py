@@ -248,6 +248,34 @@ def test_findings_are_computed_from_the_data(report_files, tmp_path: Path) -> No
     assert "FAILED" in html
 
 
+def test_exposure_aware_lists_have_a_price_and_are_no_rival(report_files, tmp_path: Path) -> None:
+    def fairer(document: dict) -> None:
+        rows = document["warm"]["methods"]
+        ours = next(row for row in rows if row["method"] == "dualtower")
+        ours["gini_at_20"] = 0.81
+        rows.append(
+            {
+                **ours,
+                "method": "dualtower_fair",
+                "title": "dualtower, exposure weight 0.002",
+                "variant_of": "dualtower",
+                "gini_at_20": 0.62,
+                "recall_at_20": {"value": 0.133, "se": 0.0045},
+                "reference_minus_this_recall_at_20": {"value": 0.001, "se": 0.0004},
+            }
+        )
+
+    report_files.change(report_files.run / "evaluation.json", fairer)
+    written, _, _ = everything(report_files, tmp_path / "report.html")
+    text = " ".join(written.findings).replace("\xa0", " ")
+    assert "0.0060 above EASE" in text, "the highest of the others is a baseline"
+    price = next(sentence for sentence in written.findings if "even exposure" in sentence)
+    assert "lose 0.0010 ± 0.0004 of their Recall@20" in price.replace("\xa0", " ")
+    assert "from 0.810 to 0.620" in price
+    others = next(sentence for sentence in written.findings if "held-out future" in sentence)
+    assert "exposure weight" not in others
+
+
 def test_void_points_and_missing_percentiles_show_no_number(report_files, tmp_path: Path) -> None:
     reason = "the generator's p99 lag was 9.00 ms, the limit is 1.00 ms"
 

@@ -118,6 +118,8 @@ def summarise(
     *,
     titles: Mapping[str, str],
     warm_only: Sequence[str] = (),
+    stands_for: Mapping[str, str] | None = None,
+    variant_of: Mapping[str, str] | None = None,
     reference: str | None = None,
     draws: int = 2000,
     seed: int = 0,
@@ -129,6 +131,9 @@ def summarise(
         outcomes: by method, in the order of the table.
         titles: what a reader calls a method.
         warm_only: methods that have no row where cold items are ranked among themselves.
+        stands_for: by method, the name that the source article has for its like.
+        variant_of: by method, the one of which it is another setting: its difference to the
+            reference is a price, and no reader counts it among those to beat.
         reference: a method; the others get the paired differences of it to them.
         draws: of the bootstrap.
         seed: of the bootstrap.
@@ -144,6 +149,9 @@ def summarise(
             if not scope.users or (scope.name == "cold" and name in warm_only):
                 continue
             row: dict[str, Any] = {"method": name, "title": titles.get(name, name)}
+            for key, said in (("stands_for", stands_for), ("variant_of", variant_of)):
+                if said and said.get(name):
+                    row[key] = said[name]
             row |= _summary(trial, scope, outcome)
             if reference is not None and name != reference:
                 for metric in COMPARED:

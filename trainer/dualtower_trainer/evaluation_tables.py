@@ -11,7 +11,7 @@ from dualtower_trainer.history_lengths import BUCKETS
 __all__ = ["FAIR", "OURS", "evaluation_tables"]
 
 OURS = "dualtower"
-FAIR = "dualtower_fair"  # the same, reordered for exposure
+FAIR = "dualtower_fair"  # the same, reordered for exposure: a variant, nothing to beat
 
 _QUALITY = (
     ("Recall@10", "recall_at_10"),
@@ -25,11 +25,13 @@ _SCOPES = {
     "cold": "Cold: items nobody has taken yet, among themselves",
     "cold_in_full": "Cold in full: the same items among the whole catalogue",
 }
+_LISTS = {"warm": "Warm lists of 20", "cold_in_full": "Cold in full, lists of 20"}
 _GAINS = (("Δ Recall@20", "recall_at_20"), ("Δ NDCG@20", "ndcg_at_20"))
 
 
 def evaluation_tables(result: Mapping[str, Any]) -> list[Table]:
-    """Quality for every question; then for the warm one recall by history length, and the lists.
+    """Quality for every question; recall by history length; whom the lists show; what even
+    exposure costs.
 
     Args:
         result: evaluation.json, or `seeds` of several runs.
@@ -37,7 +39,8 @@ def evaluation_tables(result: Mapping[str, Any]) -> list[Table]:
     shown = {scope: title for scope, title in _SCOPES.items() if result[scope]["methods"]}
     tables = [_quality(scope, title, result[scope]) for scope, title in shown.items()]
     if "warm" in shown:
-        tables += [_by_history(result["warm"]), _lists(result["warm"])]
+        tables.append(_by_history(result["warm"]))
+    tables += [_lists(title, result[scope]) for scope, title in _LISTS.items() if scope in shown]
     tables += _exposure(shown, result)
     notes = result.get("notes") or {}
     if notes:
@@ -47,23 +50,27 @@ def evaluation_tables(result: Mapping[str, Any]) -> list[Table]:
 
 def _quality(scope: str, title: str, part: Mapping[str, Any]) -> Table:
     warm = scope == "warm"
-    header = ["", *(name for name, _ in _QUALITY)]
+    named = any("stands_for" in row for row in part["methods"])
+    header = ["", *(["stands for"] if named else []), *(name for name, _ in _QUALITY)]
     header += ["head", "tail"] if warm else ["cold share of lists"]
     for name, _ in _GAINS:
         header += [f"{name} of dualtower", "95 %", "p"]
     rows = []
     for row in part["methods"]:
-        cells = [_title(row), *(_estimate(row[key]) for _, key in _QUALITY)]
+        cells = [_title(row), *([row.get("stands_for", "")] if named else [])]
+        cells += [_estimate(row[key]) for _, key in _QUALITY]
         if warm:
             cells += [_estimate(row["recall_at_20_head"]), _estimate(row["recall_at_20_tail"])]
         else:
             cells.append(f"{row['cold_share_of_lists']:.1%}")
         for _, key in _GAINS:
-            cells += _gain(row.get(f"reference_minus_this_{key}"))
+            rival = "variant_of" not in row
+            cells += _gain(row.get(f"reference_minus_this_{key}") if rival else None)
         rows.append(cells)
     if "random" in part:
         chance = _estimate(part["random"]["recall_at_20"])
-        rows.append(["random", "", chance, *[""] * (len(header) - 3)])
+        cells = ["random", *([""] if named else []), "", chance]
+        rows.append(cells + [""] * (len(header) - len(cells)))
     return Table(f"{title} ({_counted(part)})", rows, header)
 
 
@@ -78,7 +85,7 @@ def _by_history(part: Mapping[str, Any]) -> Table:
     return Table("Warm Recall@20 by items in the history", rows, ["", *held])
 
 
-def _lists(part: Mapping[str, Any]) -> Table:
+def _lists(title: str, part: Mapping[str, Any]) -> Table:
     calibrated = any("calibration_kl" in row for row in part["methods"])
     header = ["", "coverage", "Gini", "head share", "cold share"]
     header += ["calibration KL"] if calibrated else []
@@ -89,7 +96,7 @@ def _lists(part: Mapping[str, Any]) -> Table:
         if calibrated:
             cells.append(_estimate(row.get("calibration_kl")))
         rows.append(cells)
-    return Table("Warm lists of 20: whom they show", rows, header)
+    return Table(f"{title}: whom they show", rows, header)
 
 
 def _exposure(shown: Mapping[str, str], result: Mapping[str, Any]) -> list[Table]:

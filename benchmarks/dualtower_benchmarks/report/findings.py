@@ -5,36 +5,31 @@ They state; they do not judge. A sentence whose numbers are missing is left out.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dualtower_benchmarks.numerals import (
     count,
-    estimate,
-    is_estimate,
     megabytes,
     milliseconds,
     number,
     percent,
     share,
-    with_error,
 )
 from dualtower_benchmarks.report.hardware import hardware
 from dualtower_benchmarks.report.inputs import Inputs
-from dualtower_benchmarks.report.quality_figure import OURS, method_name
+from dualtower_benchmarks.report.quality_findings import quality_findings
 
 __all__ = ["findings"]
 
 Row = Mapping[str, Any]
-_METRIC = "recall_at_20"
 
 
 def findings(inputs: Inputs) -> list[str]:
     """All sentences that the inputs allow, in the order of the page."""
     found: list[str] = []
     if inputs.evaluation is not None:
-        found += _said(inputs.evaluation, (_warm, _cold))
+        found += quality_findings(inputs.evaluation)
     if inputs.bundle is not None:
         found += _said(inputs.bundle, (_gates, _variants))
     if inputs.bench is not None:
@@ -47,65 +42,6 @@ def _said(
     document: Mapping[str, Any], sentences: Sequence[Callable[[Mapping[str, Any]], str | None]]
 ) -> list[str]:
     return [text for sentence in sentences if (text := sentence(document))]
-
-
-def _warm(evaluation: Mapping[str, Any]) -> str | None:
-    result = evaluation.get("warm")
-    rows = _rows(result)
-    if result is None or OURS not in rows:
-        return None
-    text = (
-        f"For {count(result.get('users'))} users of the held-out future and "
-        f"{count(result.get('candidates'))} known items, Recall@20 of {OURS} is "
-        f"{estimate(rows[OURS][_METRIC])} (one standard error)"
-    )
-    others = [row for name, row in rows.items() if name != OURS]
-    if not others:
-        return text + "."
-    listed = ", ".join(f"{method_name(row)} {with_error(row[_METRIC])[0]}" for row in others)
-    highest = max(others, key=lambda row: row[_METRIC]["value"])
-    return f"{text}; {listed}. {_difference(rows[OURS], highest)}"
-
-
-def _difference(ours: Row, theirs: Row) -> str:
-    """By how much, and how many standard errors: of the paired difference where it is known."""
-    name = method_name(theirs)
-    paired = theirs.get("reference_minus_this_recall_at_20")
-    if paired is not None and is_estimate(paired):
-        gap, error, kind = paired["value"], paired.get("se"), "of the paired difference"
-    else:
-        gap = ours[_METRIC]["value"] - theirs[_METRIC]["value"]
-        error = math.hypot(ours[_METRIC].get("se") or 0.0, theirs[_METRIC].get("se") or 0.0)
-        kind = "of two independent means"
-    where = "above" if gap > 0 else "below"
-    size = with_error({"value": abs(gap), "se": error})[0]
-    text = f"It lies {size} {where} {name}, the highest of the others"
-    return f"{text}: {number(abs(gap) / error, 2)} standard errors {kind}." if error else f"{text}."
-
-
-def _cold(evaluation: Mapping[str, Any]) -> str | None:
-    result = evaluation.get("cold_in_full")
-    rows = _rows(result)
-    if result is None or OURS not in rows:
-        return None
-    text = (
-        f"Items without a purchase in training, ranked among all {count(result.get('candidates'))} "
-        f"items, have a Recall@20 of {estimate(rows[OURS][_METRIC])}"
-    )
-    random = result.get("random") or {}
-    if is_estimate(random.get(_METRIC)):
-        text += f", at random {number(random[_METRIC]['value'], 2)}"
-    if (part := rows[OURS].get("cold_share_of_lists")) is not None:
-        text += f"; they fill {percent(part)} of the lists"
-    alone = _rows(evaluation.get("cold"))
-    if OURS in alone:
-        text += f". Ranked among themselves they have {estimate(alone[OURS][_METRIC])}"
-    return text + "."
-
-
-def _rows(result: Any) -> dict[str, Row]:
-    rows = result.get("methods", []) if isinstance(result, Mapping) else []
-    return {row["method"]: row for row in rows if is_estimate(row.get(_METRIC))}
 
 
 def _gates(bundle: Mapping[str, Any]) -> str | None:

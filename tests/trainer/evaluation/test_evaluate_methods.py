@@ -159,6 +159,44 @@ def test_seeds_are_averaged_and_their_scatter_shown(trial: Trial) -> None:
     assert lists.header[-1] == "calibration KL", "these items have categories"
 
 
+def test_a_variant_has_a_price_and_no_gain_over_it_is_shown(
+    trial: Trial, scores: np.ndarray
+) -> None:
+    outcomes = {
+        "dualtower": rank_method(trial, scorer_of(scores)),
+        "dualtower_fair": rank_method(trial, scorer_of(scores), exposure_weight=0.05),
+        "other": rank_method(trial, scorer_of(-scores)),
+    }
+    found = summarise(
+        trial,
+        outcomes,
+        titles={},
+        stands_for={"other": "NCS", "dualtower": ""},
+        variant_of={"dualtower_fair": "dualtower"},
+        reference="dualtower",
+        draws=50,
+    )
+    ours, fair, other = found["warm"]["methods"]
+    assert "stands_for" not in ours
+    assert "variant_of" not in ours
+    assert (fair["variant_of"], other["stands_for"]) == ("dualtower", "NCS")
+    tables = evaluation_tables(found)
+    quality = tables[0]
+    assert quality.header[:2] == ["", "stands for"]
+    assert [row[1] for row in quality.rows] == ["", "", "NCS"]
+    gains = quality.header.index("Δ Recall@20 of dualtower")
+    assert quality.rows[1][gains:] == [""] * 6, "it is no rival"
+    assert quality.rows[2][gains] != ""
+    price = next(table for table in tables if "what they cost" in table.title)
+    assert [row[0] for row in price.rows] == ["Warm", "Cold", "Cold in full"]
+    lost = fair["reference_minus_this_recall_at_20"]
+    assert lost["value"] == pytest.approx(
+        ours["recall_at_20"]["value"] - fair["recall_at_20"]["value"]
+    )
+    cold = next(table for table in tables if table.title.startswith("Cold in full, lists"))
+    assert cold.header[4] == "cold share"
+
+
 def test_json_has_no_nan() -> None:
     assert without_nan({"a": [float("nan"), 1.0], "b": (float("inf"), "x")}) == {
         "a": [None, 1.0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import re
@@ -9,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -207,10 +209,51 @@ def test_the_command_prints_tables_and_json(trained_run: Path) -> None:
         "95 %",
         "Gini",
         "lost Recall@20",
+        "no item has a category",
     ):
         assert words in told.output
-    as_json = CliRunner().invoke(evaluate, [str(trained_run), *few, "--json"])
-    assert json.loads(as_json.stdout)["warm"]["methods"][0]["method"] == "dualtower"
+    named = ["--set", 'evaluate.baselines=["popularity", "ease", "directau"]', *few[2:]]
+    as_json = CliRunner().invoke(evaluate, [str(trained_run), *named, "--json"])
+    rows = json.loads(as_json.stdout)["warm"]["methods"]
+    assert [(row["method"], row.get("stands_for")) for row in rows] == [
+        ("dualtower", None),
+        ("popularity", None),
+        ("ease", "SimReco"),
+        ("directau", "NCS"),
+    ]
+    tables = CliRunner().invoke(evaluate, [str(trained_run), *named])
+    assert all(word in tables.output for word in ("stands for", "SimReco", "NCS"))
+
+
+REPORTED = (
+    "recall_at_10", "recall_at_20", "ndcg_at_10", "ndcg_at_20", "mrr", "recall_at_20_by_history",
+    "coverage_at_20", "gini_at_20", "head_share_of_lists", "cold_share_of_lists",
+)  # fmt: skip
+
+
+def test_every_row_reports_all_that_it_must(trained_run: Path, tmp_path: Path, shop: Path) -> None:
+    """With categories there is calibration, and each baseline is compared pair by pair."""
+    run, data = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(trained_run, run)
+    shutil.copytree(shop, data)
+    items = pq.read_table(data / "items.parquet")
+    kinds = pa.array([text.split()[1] for text in items["text"].to_pylist()])
+    pq.write_table(items.append_column("category", kinds), data / "items.parquet")
+    config = dataclasses.replace(QUICK, exposure_weight=0.01)
+    found = evaluate_run(run, config, data)
+    assert "calibration" not in found["notes"]
+    for scope in ("warm", "cold", "cold_in_full"):
+        for row in found[scope]["methods"]:
+            assert {*REPORTED, "calibration_kl"} <= set(row)
+            if scope == "warm":
+                assert {"recall_at_20_head", "recall_at_20_tail"} <= set(row)
+            if row["method"] != "dualtower":
+                gain = row["reference_minus_this_recall_at_20"]
+                assert {"value", "se", "low", "high", "p"} <= set(gain)
+            assert ("variant_of" in row) == (row["method"] == "dualtower_fair")
+    ours = found["warm"]["methods"][0]
+    assert 0 < ours["calibration_kl"]["value"] < 1
+    assert sum(group["users"] for group in ours["recall_at_20_by_history"].values()) > 0
 
 
 @pytest.mark.parametrize(
