@@ -109,6 +109,27 @@ def test_run_and_bundle_agree(ask, run, bundle, trained, data) -> None:
         np.testing.assert_allclose(*scores, atol=2e-5)
 
 
+@pytest.mark.parametrize("source", ["run", "bundle"])
+@pytest.mark.parametrize("named", [False, True], ids=["whole catalogue", "named as candidates"])
+def test_blocked_items_are_in_no_list(
+    ask, run, bundle, trained, data, source: str, named: bool
+) -> None:
+    """A list long enough for all that is left holds every other item, and none that is blocked."""
+    where = {
+        "run": ("--run", str(run)),
+        "bundle": ("--bundle", str(bundle.path), "--data", str(data)),
+    }
+    users = [*(f"user-{number}" for number in range(0, 80, 9)), "nobody"]
+    everything = list(trained.item_ids)
+    lists, summary, _ = ask(
+        *where[source], users="\n".join(users), candidates="\n".join(everything) if named else None
+    )
+    blocked = {everything[row] for row in np.flatnonzero(trained.blocked)}
+    assert len(blocked) == summary["blocked_candidates"] == 2
+    for user in users:
+        assert set(lists[user]) == set(everything) - set(taken_by(data, user)) - blocked
+
+
 def test_users_of_whom_nothing_is_known_get_the_fallback(ask, run, trained) -> None:
     lists, summary, _ = ask("--run", str(run), users="nobody\nnobody-else\nuser-3", k=10)
     fallback = trained.embed_histories([np.array([], np.int64)])[0]
