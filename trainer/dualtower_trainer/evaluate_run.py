@@ -35,6 +35,8 @@ from dualtower_trainer.trial import Trial
 
 __all__ = ["EvaluateConfig", "Future", "evaluate_run", "evaluate_runs"]
 
+_SCHEMA = 2  # of evaluation.json; an older one is not reused
+
 
 @dataclass(frozen=True)
 class Future:
@@ -270,6 +272,7 @@ def _request(
 ) -> dict[str, Any]:
     """What makes an evaluation itself."""
     request: dict[str, Any] = {
+        "schema": _SCHEMA,
         "weights_sha256": trained.weights_sha256,
         "data": data_hashes(folder),
         "evaluate": json.loads(json.dumps(asdict(config))),

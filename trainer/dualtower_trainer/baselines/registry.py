@@ -179,7 +179,7 @@ BASELINES: dict[str, Baseline] = {
         _tuned(fit_bpr, {"iterations": (100, 200), "regularisation": (0.01, 0.03)}, seeded=True),
         package="implicit",
     ),
-    "ease": Baseline("EASE (Steck 2019)", _ease, cheap=True, dense=True, stands_for="SimReco"),
+    "ease": Baseline("EASE", _ease, cheap=True, dense=True, stands_for="SimReco"),
     "ease_trend": Baseline("EASE × trend", _ease_trend, cheap=True, dense=True),
     "closed_form": Baseline(
         "closed-form dual tower", _closed_form, warm_only=False, cheap=True, dense=True
