@@ -21,6 +21,7 @@ from dualtower_trainer.cli import train as train_command
 from dualtower_trainer.data import Dataset, load_dataset
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.heads import split_labels
+from dualtower_trainer.heads.shown import head_rows
 from dualtower_trainer.learner import Learner
 from dualtower_trainer.select_recipe import inner_split
 from dualtower_trainer.tokenizer import Tokenizer
@@ -168,6 +169,19 @@ def test_the_command_prints_them_beside_what_is_usual(
         "validation accuracy of events", "(the most frequent", "validation log loss of events",
     ):  # fmt: skip
         assert words in result.stdout
+
+
+def test_where_the_closed_form_was_kept_there_is_no_head_to_speak_of(
+    folders, encoder_setting: str, tmp_path: Path
+) -> None:
+    run, settings = tmp_path / "run", (encoder_setting, *SETTINGS, *HEADS, "train.steps=0")
+    training = train(folders[0], run, load_run_config(None, settings))
+    assert training["chosen"]["validation_rating_rmse"] == pytest.approx(
+        training["heads"]["ratings"]["mean_rmse"], rel=1e-5
+    )
+    assert load_trained(run).heads is None
+    assert head_rows(training) == [("heads", "not kept: the closed form has none")]
+    assert head_rows({"kept": "closed form"}) == []
 
 
 @pytest.mark.parametrize(("key", "role"), [("ratings", "rating"), ("events", "event")])
