@@ -1,9 +1,10 @@
 """What a training would cost, found out without training: `dualtower train --dry-run`.
 
 Nothing is taken from a table of processors. A few steps are taken on towers that are thrown away,
-a few texts are encoded and a closed form of at most 4,000 items is fitted, each timed on this
-machine; the rest is multiplication. Early stopping can only make it shorter, so the time is an
-upper estimate; so is the memory of more items than were fitted.
+and on a copy of the encoder where [finetune] tunes it, a few texts are encoded and a closed form of
+at most 4,000 items is fitted, each timed on this machine; the rest is multiplication. Early
+stopping can only make it shorter, so the time is an upper estimate; so is the memory of more items
+than were fitted.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +38,9 @@ from dualtower_trainer.towers import fit_into_ball
 from dualtower_trainer.validation import Validation
 from dualtower_trainer.wide import build_wide_vocabulary
 
+if TYPE_CHECKING:
+    from dualtower_trainer.finetune.measured_plan import MeasuredPlan
+
 __all__ = ["plan_as_toml", "plan_training"]
 
 _TIMED_STEPS = 5
@@ -50,7 +54,7 @@ def plan_training(data: Path, config: RunConfig) -> dict[str, Any]:
 
     Returns:
         `items`, `users`; `parameters`, trainable and total; `flops_per_step`; `memory_bytes`;
-        `time_s` by part and in all.
+        `finetune`, the same of tuning the encoder, or None; `time_s` by part and in all.
 
     Raises:
         DataError: the data gives no training example, or not what a head is to foresee.
@@ -61,8 +65,11 @@ def plan_training(data: Path, config: RunConfig) -> dict[str, Any]:
     labels = split_labels(dataset, parts, config.heads)
     words = list(dataset.catalogue.texts)
     with tempfile.TemporaryDirectory() as folder:  # a tiny encoder is made, and forgotten
+        begin_ns = time.perf_counter_ns()
         encoder = resolve_encoder(config.encoder, words, Path(folder))
-        texts, encode_s = _texts(encoder, dataset.catalogue, config)
+        resolve_s = (time.perf_counter_ns() - begin_ns) / 1e9
+    tuning = _tuning(encoder, parts, words, config)
+    texts, encode_s = _texts(encoder, dataset.catalogue, config)
     learner = make_learner(parts, texts, config, labels)
     learner.start_at_random(parts.warm)
     stream = BatchStream(make_sampler(parts, config, labels), seed=config.train.seed)
@@ -80,13 +87,15 @@ def plan_training(data: Path, config: RunConfig) -> dict[str, Any]:
     rank_s = _median_s(lambda _: validation.look(lambda places: people[places] @ tastes), 1)
     steps = config.train.steps
     time_s = {
+        "have the encoder": resolve_s,
+        **({"tune the encoder": tuning.total_s} if tuning else {}),
         "encode the texts": encode_s,
         "closed form": _closed_form_s(parts, texts, config, rank_s),
         "steps on the inner split": steps * step_s,
         "looks at validation": (2 + steps // config.train.evaluate_every) * (embed_s + rank_s),
         "steps on the whole log": steps * step_s,
     }
-    memory = _peak_bytes()
+    memory = _peak_bytes() + (tuning.memory_more_bytes if tuning else 0)
     if config.train.initial == "closed_form":
         items = min(int(parts.warm.sum()), config.closed_form.max_items)
         memory += _CLOSED_FORM_BYTES * (items**2 - min(items, _TIMED_ITEMS) ** 2)
@@ -98,6 +107,7 @@ def plan_training(data: Path, config: RunConfig) -> dict[str, Any]:
         "flops_per_s": flops / step_s,
         "memory_bytes": memory,
         "step_s": step_s,
+        "finetune": asdict(tuning) if tuning else None,
         "time_s": {**time_s, "in all, at most": sum(time_s.values())},
     }
 
@@ -113,12 +123,42 @@ def plan_as_toml(config: RunConfig, plan: dict[str, Any]) -> str:
             "a step, timed here",
             f"{plan['step_s'] * 1e3:.0f} ms, {plan['flops_per_s'] / 1e9:.1f} GFLOP/s",
         ),
+        *_tuning_rows(plan["finetune"]),
         ("memory, about", f"{plan['memory_bytes'] / 2**30:.2f} GiB"),
         *((name, f"{seconds:.1f} s") for name, seconds in plan["time_s"].items()),
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"# {name.ljust(width)}  {value}" for name, value in rows]
     return "\n".join([*lines, "", to_toml(config.sections())])
+
+
+def _tuning_rows(tuning: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if tuning is None:
+        return []
+    return [
+        (
+            "weights of the encoder, tuned",
+            f"{tuning['parameters_trainable']:,} of {tuning['parameters_total']:,}",
+        ),
+        ("products of a tuning step", f"{tuning['flops_per_step'] / 1e9:.2f} GFLOP"),
+        (
+            "a tuning step, timed here",
+            f"{tuning['step_s'] * 1e3:.0f} ms, {tuning['flops_per_s'] / 1e9:.1f} GFLOP/s",
+        ),
+    ]
+
+
+def _tuning(
+    encoder: Encoder, parts: Split, words: list[str], config: RunConfig
+) -> MeasuredPlan | None:
+    """Of the section [finetune], on the pairs that it would have; None where it is off."""
+    if config.finetune.mode == "frozen":
+        return None
+    from dualtower_trainer.finetune.measured_plan import measure_plan
+    from dualtower_trainer.finetune.text_pairs import text_pairs
+
+    texts, pairs = text_pairs(parts.train, words, config.finetune)
+    return measure_plan(encoder, texts, pairs, config.finetune)
 
 
 def _texts(encoder: Encoder, catalogue: Catalogue, config: RunConfig) -> tuple[ItemTexts, float]:

@@ -97,3 +97,17 @@ def test_json_of_a_training_is_all_that_stands_on_stdout(
     result = CliRunner().invoke(train, arguments)
     assert json.loads(result.stdout)["reused"]
     assert train_towers(shop, trained_run, load_run_config(None, settings))["reused"]
+
+
+def test_tuning_the_encoder_is_counted_where_it_is_on(dry_run) -> None:
+    tuning = ("finetune.mode=bitfit", "finetune.steps=7", "finetune.batch_pairs=8")
+    sets = [part for setting in tuning for part in ("--set", setting)]
+    plan = json.loads(dry_run("--json", *sets).stdout)["plan"]
+    biases = 16 + (4 * 16 + 16) + (32 + 16 + 16)  # of embeddings, attention and its norm, the rest
+    assert plan["finetune"]["parameters_trainable"] == biases
+    assert plan["finetune"]["flops_per_step"] > 0
+    assert plan["time_s"]["tune the encoder"] == plan["finetune"]["total_s"] > 0
+    assert plan["time_s"]["in all, at most"] > plan["time_s"]["tune the encoder"]
+    said = dry_run(*sets).stdout
+    assert f"{plan['finetune']['parameters_trainable']:,} of " in said
+    assert "# tune the encoder" in said

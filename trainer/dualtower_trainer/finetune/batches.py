@@ -107,6 +107,11 @@ class PairBatches:
         """Of each bucket, the width of the left and of the right side."""
         return [bucket.widths for bucket in self._buckets]
 
+    @property
+    def chances(self) -> npt.NDArray[np.float64]:
+        """How likely each bucket is drawn."""
+        return np.asarray(self._chances)
+
     def rows(
         self, texts: npt.NDArray[np.integer], width: int
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
@@ -144,8 +149,13 @@ class PairBatches:
         Their constants are `accidental` and `weight`, as `objectives.contrastive` takes them.
         """
         random = np.random.default_rng((seed, step, 1))  # DiverseBatches draws from (seed, step)
-        bucket = self._buckets[random.choice(len(self._buckets), p=self._chances)]
-        return [self._one(bucket, seed, step * count + place) for place in range(count)]
+        bucket = int(random.choice(len(self._buckets), p=self._chances))
+        return self.of_bucket(bucket, seed=seed, step=step, count=count)
+
+    def of_bucket(self, place: int, *, seed: int, step: int = 0, count: int = 1) -> list[Batch]:
+        """The same, of the bucket at `place` in `widths`."""
+        bucket = self._buckets[place]
+        return [self._one(bucket, seed, step * count + number) for number in range(count)]
 
     def _one(self, bucket: _Bucket, seed: int, number: int) -> Batch:
         drawn = bucket.pairs.batch(seed=seed, step=number)
