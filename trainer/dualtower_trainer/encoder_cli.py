@@ -48,7 +48,13 @@ encoder.add_command(tune)
     help="tiny: items.parquet (or its folder) whose `text` column is learned from.",
 )
 @click.option("--out", type=_FOLDER, metavar="DIR", help="tiny: the new folder to write.")
-@click.option("--seed", default=0, show_default=True, help="tiny: the same seed, the same encoder.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="tiny: the same seed, the same encoder.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print folder, source and hashes as JSON.")
 def fetch(
     name: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,23 +75,24 @@ def tune(
     from dualtower_trainer.finetune.run import refuse_wrong_use
     from dualtower_trainer.finetune.text_pairs import text_pairs
 
-    if out is not None and not dry_run:
-        refuse_wrong_use(config, out)
+    refuse_wrong_use(config, None if dry_run else out)
     dataset = load_dataset(data)
     texts = list(dataset.catalogue.texts)
-    beside = (out or data).absolute().parent
 
-    def encoder(name: str):
+    def encoder(name: str, beside: Path):
         return resolve_encoder(dataclasses.replace(section, name=name), texts, beside)
 
-    student = encoder(name or section.name)
     if dry_run:
+        with tempfile.TemporaryDirectory() as folder:  # a tiny encoder is made, and forgotten
+            student = encoder(name or section.name, Path(folder))
         plan = make_plan(student.config, config, student.max_tokens, matmul_flops_per_s())
         _show_plan(plan, as_json)
         return
     assert out is not None
+    beside = out.absolute().parent
+    student = encoder(name or section.name, beside)
     if distil_from is not None:
-        distil_into(student, encoder(distil_from), texts, config, out)
+        distil_into(student, encoder(distil_from, beside), texts, config, out)
     else:
         train = split(dataset, cut).train
         finetune(student, *text_pairs(train, texts, config), config, out)

@@ -234,6 +234,8 @@ def test_a_mapped_column_must_be_there(files: Files, tmp_path: Path) -> None:
         ("log.csv", b"\n", "is empty"),
         ("log.csv", b"user_id,item_id,timestamp\n", "a header and no rows"),
         ("log.csv", "user_id,item_id\nu,i1\n".encode("utf-16"), "UTF-16"),
+        ("log.csv", b"PK\x03\x04\x14\x00" + bytes(range(11, 256)) * 9, "no text in UTF-8"),
+        ("log.csv", b"x" * 50_000 + b"\nu\n", f"it has '{'x' * 40}…'"),
         ("log.parquet", b"user_id,item_id\nu,i1\n", "no Parquet file"),
         ("log.parquet", b"PAR1", "no Parquet file"),
         ("log.csv.gz", gzip.compress(b"user_id,item_id\n" + b"u,i1\n" * 9999)[:-20], "cut off"),

@@ -78,6 +78,7 @@ def test_tiny_is_trained_from_items(tmp_path: Path, capsys: pytest.CaptureFixtur
         ),
         (["bert"], "'bert' is not one of"),
         (["tiny", "--seed", "x"], "not a valid integer"),
+        (["tiny", "--seed", "-1"], "-1 is not in the range x>=0"),
     ],
 )
 def test_wrong_use_is_exit_2(

@@ -57,6 +57,19 @@ def run(*arguments: str | Path) -> int:
     return 0
 
 
+def test_dry_run_with_the_tiny_encoder_leaves_nothing_beside_the_data(data, capsys) -> None:
+    before = sorted(data.parent.rglob("*"))
+    assert run("--data", data, "--encoder", "tiny", "--dry-run") == 0
+    assert "operations a step" in capsys.readouterr().out
+    assert sorted(data.parent.rglob("*")) == before
+
+
+def test_dry_run_of_nothing_to_tune_is_refused(data, source, capsys) -> None:
+    frozen = ("--set", "finetune.mode=frozen")
+    assert run("--data", data, "--encoder", source, "--dry-run", *frozen) == 2
+    assert "finetune.mode is frozen, so there is nothing to tune" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["items", "histories"])
 def test_stdout_is_the_folder(data, source, tmp_path: Path, capsys, kind: str) -> None:
     out = tmp_path / "tuned"

@@ -12,6 +12,9 @@ from dualtower_trainer.data.record import RowSource
 __all__ = ["INTERACTION_ROLES", "ITEM_ROLES", "Role", "choose_columns"]
 
 
+_NAME_CHARACTERS = 40
+
+
 @dataclass(frozen=True)
 class Role:
     """A role, the column names that are taken for it, first match first, and whether it must be."""
@@ -66,9 +69,14 @@ def choose_columns(
         if column is not None:
             found[role.name] = column
         elif role.required or role.name in chosen:
-            have = ", ".join(repr(name) for name in source.columns[:30])
+            have = ", ".join(repr(_shortened(name)) for name in source.columns[:30])
             raise DataError(
                 f"{source.path} has no column {' or '.join(map(repr, wanted))}, it has {have}; "
                 f"name the right one with {option} {role.name}=COLUMN"
             )
     return found
+
+
+def _shortened(name: str) -> str:
+    """A column's name as a message shows it; that of a file of no text could fill the screen."""
+    return name if len(name) <= _NAME_CHARACTERS else f"{name[:_NAME_CHARACTERS]}…"

@@ -91,6 +91,11 @@ def open_source(
         header = next(_reader(lines, mark, quotes), None)
     if not header:
         raise DataError(f"{path} is empty; it must have a header and rows")
+    if any("\0" in name for name in header):
+        raise DataError(
+            f"{path} is no text in UTF-8: its first line holds zero bytes; save it as CSV in UTF-8 "
+            "or call it by what it is: .gz, .parquet"
+        )
     return Source(path, tuple(name.strip() for name in header), mark, quotes, latin)
 
 

@@ -150,8 +150,8 @@ def tune_and_save(
     return out
 
 
-def refuse_wrong_use(config: FinetuneConfig, out: Path) -> None:
-    """Raises what can be known before any work.
+def refuse_wrong_use(config: FinetuneConfig, out: Path | None) -> None:
+    """Raises what can be known before any work; `out` is None where nothing will be written.
 
     Raises:
         UsageError: the mode is "frozen", or `out` exists.
@@ -161,7 +161,7 @@ def refuse_wrong_use(config: FinetuneConfig, out: Path) -> None:
             "finetune.mode is frozen, so there is nothing to tune; set it to top, full, lora or "
             "bitfit (--set finetune.mode=lora)"
         )
-    if Path(out).exists():
+    if out is not None and Path(out).exists():
         raise UsageError(f"{out} exists already; remove it or choose another folder")
 
 
