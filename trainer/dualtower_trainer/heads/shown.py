@@ -10,8 +10,10 @@ __all__ = ["head_rows"]
 
 def head_rows(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Rows of the content of training.json; none without heads."""
-    judged: Mapping[str, Any] = training.get("heads", {})
-    if judged and training["kept"] != "contrastive":
+    judged: Mapping[str, Any] | None = training.get("heads")
+    if not judged:
+        return []
+    if training["kept"] != "contrastive":
         return [("heads", "not kept: the closed form has none")]
     chosen, rows = training["chosen"], []
     if usual := judged.get("ratings"):
