@@ -40,7 +40,7 @@ def evaluation_tables(result: Mapping[str, Any]) -> list[Table]:
     tables = [_quality(scope, title, result[scope]) for scope, title in shown.items()]
     if "warm" in shown:
         tables.append(_by_history(result["warm"]))
-    tables += [_lists(title, result[scope]) for scope, title in _LISTS.items() if scope in shown]
+    tables += [_lists(scope, result[scope]) for scope in _LISTS if scope in shown]
     tables += _exposure(shown, result)
     notes = result.get("notes") or {}
     if notes:
@@ -85,18 +85,22 @@ def _by_history(part: Mapping[str, Any]) -> Table:
     return Table("Warm Recall@20 by items in the history", rows, ["", *held])
 
 
-def _lists(title: str, part: Mapping[str, Any]) -> Table:
+def _lists(scope: str, part: Mapping[str, Any]) -> Table:
     calibrated = any("calibration_kl" in row for row in part["methods"])
-    header = ["", "coverage", "Gini", "head share", "cold share"]
+    unseen = scope != "warm"  # there no unseen item is a candidate
+    header = ["", "coverage", "Gini", "head share"]
+    header += ["cold share"] if unseen else []
     header += ["calibration KL"] if calibrated else []
     rows = []
     for row in part["methods"]:
         cells = [_title(row), f"{row['coverage_at_20']:.1%}", _plain(row["gini_at_20"])]
-        cells += [f"{row['head_share_of_lists']:.1%}", f"{row['cold_share_of_lists']:.1%}"]
+        cells.append(f"{row['head_share_of_lists']:.1%}")
+        if unseen:
+            cells.append(f"{row['cold_share_of_lists']:.1%}")
         if calibrated:
             cells.append(_estimate(row.get("calibration_kl")))
         rows.append(cells)
-    return Table(f"{title}: whom they show", rows, header)
+    return Table(f"{_LISTS[scope]}: whom they show", rows, header)
 
 
 def _exposure(shown: Mapping[str, str], result: Mapping[str, Any]) -> list[Table]:

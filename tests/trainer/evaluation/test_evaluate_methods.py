@@ -195,6 +195,7 @@ def test_a_variant_has_a_price_and_no_gain_over_it_is_shown(
     )
     cold = next(table for table in tables if table.title.startswith("Cold in full, lists"))
     assert cold.header[4] == "cold share"
+    assert all("cold share" not in table.header for table in tables if table.title[:4] == "Warm")
 
 
 def test_json_has_no_nan() -> None:
