@@ -16,13 +16,14 @@ from dualtower.errors import DataError
 from dualtower_trainer.closed_form import TextFeatures
 from dualtower_trainer.closed_form.choose import Choice
 from dualtower_trainer.closed_form.text_map import fit_text_map
-from dualtower_trainer.data import Dataset, Split, import_files, load_dataset, split
+from dualtower_trainer.data import Catalogue, Dataset, Split, import_files, load_dataset, split
 from dualtower_trainer.data.feature_vectors import parse_features
 from dualtower_trainer.initialise import rescale_text, shrink_towers
 from dualtower_trainer.item_texts import ItemTexts, centred_unit
 from dualtower_trainer.learner import Learner
 from dualtower_trainer.learner_setup import closed_form_of, make_learner, make_sampler
 from dualtower_trainer.run_config import RunConfig
+from dualtower_trainer.stored_catalogue import catalogue_table, read_catalogue
 from dualtower_trainer.towers import build_item_head, fit_into_ball, shape_of
 
 CHOICE = Choice(30.0, 0.0, 0.0)
@@ -89,6 +90,22 @@ def test_without_vectors_there_is_no_column(tmp_path: Path) -> None:
     import_files(write_log_file(tmp_path), items, tmp_path / "data")
     assert "features" not in pq.read_schema(tmp_path / "data" / "items.parquet").names
     assert load_dataset(tmp_path / "data").catalogue.features is None
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_run_keeps_vectors_as_they_came(kept: bool, tmp_path: Path) -> None:
+    names = np.array(["a", "b", "c"], object)
+    features = np.array([[1.5, -2], [0, 0], [1e-3, 4]], np.float32) if kept else None
+    catalogue = Catalogue(names, names, None, np.array([False, True, False]), features)
+    pq.write_table(catalogue_table(catalogue, np.ones(3, bool)), tmp_path / "catalogue.parquet")
+    found = read_catalogue(pq.read_table(tmp_path / "catalogue.parquet"))
+    np.testing.assert_array_equal(found.item_ids, names)
+    np.testing.assert_array_equal(found.blocked, [False, True, False])
+    if not kept:
+        assert found.features is None
+    else:
+        assert found.features.dtype == np.float32
+        np.testing.assert_array_equal(found.features, features)
 
 
 @pytest.mark.parametrize(
