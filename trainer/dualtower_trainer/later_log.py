@@ -58,7 +58,7 @@ def read_later_log(
         Quarantine(Path(folder) / "quarantine.csv") as quarantine,
     ):
         bad = quarantine.of(str(path))
-        log = read_log(source, {}, catalogue.rows, bad, left_out=Counter())
+        log = read_log(source, {}, catalogue.rows, bad, left_out=Counter(), option=None)
     n_known = len(known.user_ids)
     ids = np.array([*log.user_ids, ""], object)[:-1]
     place = np.minimum(np.searchsorted(known.user_ids, ids), n_known - 1)

@@ -33,6 +33,15 @@ def known() -> Interactions:
 WARM = np.array([True, True, True, False, False])
 
 
+def test_a_missing_column_is_named_without_an_option_that_is_not_there(
+    tmp_path: Path, catalogue: Catalogue, known: Interactions
+) -> None:
+    path = tmp_path / "later.csv"
+    path.write_text("user,item_id\nann,a\n")
+    with pytest.raises(DataError, match="no column 'user_id', it has 'user', 'item_id'; rename"):
+        read_later_log(path, catalogue, known, WARM)
+
+
 def test_targets_are_what_the_user_did_not_take_before(
     tmp_path: Path, catalogue: Catalogue, known: Interactions
 ) -> None:

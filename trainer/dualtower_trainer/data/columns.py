@@ -42,7 +42,7 @@ ITEM_ROLES = (
 
 
 def choose_columns(
-    source: RowSource, roles: tuple[Role, ...], chosen: Mapping[str, str], option: str
+    source: RowSource, roles: tuple[Role, ...], chosen: Mapping[str, str], option: str | None
 ) -> dict[str, str]:
     """`{role: column}` of the roles that the file can play, in the order of `roles`.
 
@@ -50,7 +50,8 @@ def choose_columns(
         source: the file.
         roles: what is looked for.
         chosen: the user's own `{role: column}`, which go before the usual names.
-        option: the command-line option that set `chosen`, for the messages.
+        option: the command-line option that set `chosen`, for the messages; None where a command
+            has none, and nothing is chosen.
 
     Raises:
         UsageError: `chosen` names no role of these.
@@ -70,9 +71,14 @@ def choose_columns(
             found[role.name] = column
         elif role.required or role.name in chosen:
             have = ", ".join(repr(_shortened(name)) for name in source.columns[:30])
+            remedy = (
+                f"name the right one with {option} {role.name}=COLUMN"
+                if option
+                else f"rename the right one to {role.name}"
+            )
             raise DataError(
                 f"{source.path} has no column {' or '.join(map(repr, wanted))}, it has {have}; "
-                f"name the right one with {option} {role.name}=COLUMN"
+                f"{remedy}"
             )
     return found
 

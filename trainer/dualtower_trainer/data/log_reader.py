@@ -58,6 +58,7 @@ def read_log(
     left_out: Counter[str],
     timestamp_format: str | None = None,
     min_rating: float | None = None,
+    option: str | None = "--map",
 ) -> LogFile:
     """Reads all interactions; a row that cannot be used goes to `bad`.
 
@@ -65,13 +66,14 @@ def read_log(
     which a source of another format adds to as well.
 
     A row that equals an earlier one in every column we read is counted and dropped. Without a
-    timestamp column all times are 0, and two equal rows are two interactions.
+    timestamp column all times are 0, and two equal rows are two interactions. `option` is what a
+    message tells to name a column with.
 
     Raises:
         DataError: a column is missing, the file has no rows or is damaged, or none of its items is
             in `item_rows`.
     """
-    columns = choose_columns(source, INTERACTION_ROLES, chosen, "--map")
+    columns = choose_columns(source, INTERACTION_ROLES, chosen, option)
     if min_rating is not None and "rating" not in columns:
         raise DataError(
             f"{source.path} has no column 'rating' that --min-rating could go by; name the right "
