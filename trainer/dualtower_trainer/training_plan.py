@@ -46,6 +46,9 @@ __all__ = ["plan_as_toml", "plan_training"]
 _TIMED_STEPS = 5
 _TIMED_TEXTS = 128
 _TIMED_ITEMS = 4000
+# of a trained number: weights, the best ones and two moments as arrays and again as a file's bytes,
+# and two more copies of the weights that the choice keeps
+_CHECKPOINT_BYTES = 4 * (2 * 4 + 2)
 _CLOSED_FORM_BYTES = 28  # an entry of items × items: kernel, Gram matrix, its inverse, the factors
 
 
@@ -96,6 +99,8 @@ def plan_training(data: Path, config: RunConfig) -> dict[str, Any]:
         "steps on the whole log": steps * step_s,
     }
     memory = _peak_bytes() + (tuning.memory_more_bytes if tuning else 0)
+    if steps:
+        memory += _CHECKPOINT_BYTES * learner.parameters()["trainable"]
     if config.train.initial == "closed_form":
         items = min(int(parts.warm.sum()), config.closed_form.max_items)
         memory += _CLOSED_FORM_BYTES * (items**2 - min(items, _TIMED_ITEMS) ** 2)
