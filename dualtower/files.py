@@ -57,8 +57,10 @@ def disk_errors(target: Path) -> Iterator[None]:
                 f"{target} cannot be written: {error.filename} is not there and cannot be made"
             ) from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            files = (parent for parent in target.parents if parent.is_file())
+            blocking = next(files, error.filename)
             raise UsageError(
-                f"{target} cannot be written: {error.filename} is in the way ({error.strerror})"
+                f"{target} cannot be written: {blocking} is in the way ({error.strerror})"
             ) from error
         raise
 

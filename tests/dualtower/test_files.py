@@ -83,6 +83,18 @@ def test_a_really_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_place_of_a_parent_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    expected = rf"{tmp_path}/file/deep/out cannot be written: {tmp_path}/file is in the way"
+    for atomic in (atomic_file, atomic_folder):
+        with (
+            pytest.raises(UsageError, match=expected),
+            atomic(tmp_path / "file" / "deep" / "out"),
+        ):
+            pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
 def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
