@@ -204,6 +204,13 @@ def train(
 )
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Repeats.")
 @click.option(
+    "--attacks",
+    default="fgm,pgd",
+    show_default=True,
+    metavar="KIND,…",
+    help="Adversarial trainings beside none: fgm, pgd.",
+)
+@click.option(
     "--work",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("noise-bench"),
@@ -224,6 +231,7 @@ def noise(
     data: Path,
     shares: str,
     seeds: int,
+    attacks: str,
     work: Path,
     config_path: Path | None,
     overrides: Sequence[str],
@@ -233,7 +241,7 @@ def noise(
 
     A share of the pairs of user and item before the test segment (its last 15 % where the
     configuration has none) is replaced by items that the same people never took. Towers without
-    and with adversarial training ([adversarial], FGM where it is off) stand beside EASE.
+    and with adversarial training ([adversarial] holds its strength) stand beside EASE.
     """
     from dualtower.errors import UsageError
     from dualtower.tables import show
@@ -250,10 +258,14 @@ def noise(
             work=work,
             shares=tuple(float(share) for share in shares.split(",")),
             seeds=seeds,
+            attacks=tuple(attacks.split(",")),
             config=load_run_config(config_path, overrides),
         )
     except ValueError as error:
-        raise UsageError(f"--shares {shares}: {error}; give e.g. --shares 0.05,0.1") from error
+        raise UsageError(
+            f"--shares {shares} --attacks {attacks}: {error}; give e.g. --shares 0.05,0.1 "
+            "--attacks fgm"
+        ) from error
     document = measure_noise(measured)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))

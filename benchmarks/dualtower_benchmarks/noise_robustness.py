@@ -1,7 +1,7 @@
 """How much a false share of the log costs: training on noise, judged on what truly followed.
 
-    log before the test segment ──flip a share──► noisy folder ──► towers, towers with adversarial
-                                                                   training, EASE
+    log before the test segment ──flip a share──► noisy folder ──► towers, towers with FGM, with
+                                                                   PGD, EASE
     test segment, untouched ──────────────────────────► targets ──► Recall@20, NDCG@20
 
 The methods know what a deployed system would: histories are noisy too, and so is the part of the
@@ -21,6 +21,7 @@ import numpy as np
 from dualtower.errors import DataError
 from dualtower.progress import say, step
 from dualtower_benchmarks.machine import machine_facts
+from dualtower_trainer.adversarial_config import ADVERSARIAL_KINDS
 from dualtower_trainer.baselines import BASELINES, Scorer, TrainingSet, Tuning
 from dualtower_trainer.checkpoint import Trained, load_trained
 from dualtower_trainer.data import Dataset, Heldout, Split, SplitConfig, load_dataset, split
@@ -48,14 +49,15 @@ class NoiseBench:
         work: where noisy folders and runs are kept; a second call reuses them.
         shares: of the pairs of user and item that are flipped; 0 is always measured.
         seeds: trainings of each kind; a seed decides the noise and the training.
-        config: of the trainings. Without a test segment the last 15 % of the log are one; where
-            adversarial training is off, the towers with it take FGM.
+        attacks: kinds of adversarial training that stand beside none.
+        config: of the trainings. Without a test segment the last 15 % of the log are one.
     """
 
     data: Path
     work: Path
     shares: tuple[float, ...] = (0.05, 0.1, 0.2)
     seeds: int = 1
+    attacks: tuple[str, ...] = ("fgm", "pgd")
     config: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
@@ -63,16 +65,20 @@ class NoiseBench:
             raise ValueError(f"shares must be above 0 and at most 1, got {self.shares}")
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+        unknown = set(self.attacks) - set(ADVERSARIAL_KINDS[1:])
+        if unknown:
+            allowed = ", ".join(ADVERSARIAL_KINDS[1:])
+            raise ValueError(f"attacks must be of {allowed}, got {sorted(unknown)}")
 
     @property
     def methods(self) -> dict[str, RunConfig]:
         """Configurations of the towers by name, without and with adversarial training."""
         asked = self.config.adversarial
-        attack = asked if asked.is_on else replace(asked, kind="fgm")
-        plain = replace(self.config, adversarial=replace(asked, kind="off"))
         return {
-            "dualtower": plain,
-            f"dualtower, {attack.kind}": replace(plain, adversarial=attack),
+            "dualtower" if kind == "off" else f"dualtower, {kind.upper()}": replace(
+                self.config, adversarial=replace(asked, kind=kind)
+            )
+            for kind in dict.fromkeys(("off", *self.attacks))
         }
 
 

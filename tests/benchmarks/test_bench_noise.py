@@ -75,7 +75,7 @@ def test_noise_costs_and_all_are_asked_the_same(
 ) -> None:
     shop, encoder = write_shop(tmp_path / "shop"), write_encoder(tmp_path / "bert")
     command = ["bench", "noise", "--data", str(shop), "--work", str(tmp_path / "work")]
-    command += ["--shares", "0.6", "--json", "--set", f"encoder.name={encoder}"]
+    command += ["--attacks", "fgm", "--shares", "0.6", "--json", "--set", f"encoder.name={encoder}"]
     command += [part for setting in SETTINGS for part in ("--set", setting)]
     main(command)
     document = json.loads(capsys.readouterr().out)
@@ -83,7 +83,7 @@ def test_noise_costs_and_all_are_asked_the_same(
     assert set(rows) == {
         (share, method)
         for share in (0.0, 0.6)
-        for method in ("dualtower", "dualtower, fgm", "EASE")
+        for method in ("dualtower", "dualtower, FGM", "EASE")
     }
     assert len({row["recall_at_20"]["users"] for row in rows.values()}) == 1
     assert rows[0.0, "EASE"]["recall_at_20"]["value"] > 0.5  # a random list finds 0.22
@@ -91,7 +91,7 @@ def test_noise_costs_and_all_are_asked_the_same(
         rows[0.6, "EASE"]["recall_at_20"]["value"]
         < rows[0.0, "EASE"]["recall_at_20"]["value"] - 0.05
     )
-    assert rows[0.0, "dualtower"] != rows[0.0, "dualtower, fgm"]
+    assert rows[0.0, "dualtower"] != rows[0.0, "dualtower, FGM"]
     clean = pq.read_table(shop / "interactions.parquet").num_rows
     seen = pq.read_table(tmp_path / "work" / "noise-0.6-seed-0" / "data" / "interactions.parquet")
     assert seen.num_rows == pytest.approx(0.85 * clean, abs=5)

@@ -36,7 +36,7 @@ class ClosedFormConfig:
     ridge: float = 1.0
     encoder_share: float = 0.5
     features_share: float = 1.0
-    prior: tuple[float, ...] = (0.01, 0.1, 0.3)
+    prior: tuple[float, ...] = (0.01, 0.1, 0.3, 1.0, 3.0)
     max_items: int = 12_000
     half_lives: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2)
     trend_powers: tuple[float, ...] = (0.25, 0.4, 0.55, 0.75, 1.0)
