@@ -63,6 +63,8 @@ class NoiseBench:
     def __post_init__(self) -> None:
         if any(not 0 < share <= 1 for share in self.shares):
             raise ValueError(f"shares must be above 0 and at most 1, got {self.shares}")
+        if len(set(self.shares)) < len(self.shares):
+            raise ValueError(f"shares must differ, got {self.shares}")
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
         unknown = set(self.attacks) - set(ADVERSARIAL_KINDS[1:])

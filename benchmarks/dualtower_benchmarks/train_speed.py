@@ -94,8 +94,10 @@ class TrainSpeed:
             raise ValueError(f"tokens must lie in 3..512, got {self.tokens}")
         for case in self.cases:
             if case.batch < 2 or (case.chunk and case.batch % case.chunk):
+                chunks = f" in chunks of {case.chunk} (--batch)" if case.chunk else ""
                 raise ValueError(
-                    f"a batch must be at least 2 and a multiple of its chunk, got {case}"
+                    "a batch must be at least 2 pairs and a multiple of its chunk, got "
+                    f"{case.batch}{chunks}"
                 )
 
 

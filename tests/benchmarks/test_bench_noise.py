@@ -120,7 +120,7 @@ def test_several_seeds_are_averaged() -> None:
     assert table.rows[0][1] == "0.2000 ± 0.1000 (100%)"
 
 
-@pytest.mark.parametrize("shares", ["0", "1.5", "much"])
+@pytest.mark.parametrize("shares", ["0", "1.5", "much", "0.1,0.1"])
 def test_shares_that_are_none_are_refused(
     shares: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
