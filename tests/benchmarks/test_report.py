@@ -118,15 +118,17 @@ def test_it_says_what_the_future_is(report_files, tmp_path: Path) -> None:
 
 def test_it_says_how_the_towers_were_trained(report_files, tmp_path: Path) -> None:
     _, html, _ = report(tmp_path / "report.html", run=report_files.run)
-    assert "Kept on validation: contrastive: Recall@20 0.134, at the start 0.131." in html
+    kept = "Recall@20 of known items 0.134, at the start 0.131; "
+    kept += "Recall@20 of new items 0.420, at the start 0.400."
+    assert f"Kept on validation: contrastive: {kept}" in html
     assert "no better validation for 3 evaluations" in html
     assert "3\xa0min 21\xa0s with all choices" in html
 
 
 def test_every_figure_has_words_hardware_and_count(report_files, tmp_path: Path) -> None:
     _, html, page = everything(report_files, tmp_path / "report.html")
-    # 3 scopes, 2 towers twice, 2 models, 3 curves
-    assert page.tags["svg"] == page.tags["figure"] == page.tags["figcaption"] == 12
+    # 3 scopes, 1 by history, 2 towers twice, 2 models, 4 curves
+    assert page.tags["svg"] == page.tags["figure"] == page.tags["figcaption"] == 14
     assert all(label and len(label) > 40 for label in page.labels)
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.S)
     measured = [caption for caption in captions if "loop" in caption]

@@ -20,16 +20,18 @@ SCOPES = {
 }
 _METRICS = (("recall_at_20", "Recall@20"), ("ndcg_at_20", "NDCG@20"))
 _TWO_SIDED_95 = 1.96
+_BY_HISTORY = "recall_at_20_by_history"
+_FEWEST_USERS = 20
 
 
 def quality_panels(evaluation: Mapping[str, Any]) -> list[Panel]:
-    """A panel per scope of the evaluation."""
+    """A panel per scope of the evaluation, and known items by the length of the history."""
     panels = []
     for scope, title in SCOPES.items():
         result = evaluation.get(scope)
         if result and any(is_estimate(row.get("recall_at_20")) for row in result["methods"]):
             panels.append(_panel(scope, title, result))
-    return panels
+    return [*panels, *_history_panel(evaluation.get("warm"))]
 
 
 def method_name(row: Mapping[str, Any]) -> str:
@@ -81,6 +83,58 @@ def _panel(scope: str, title: str, result: Mapping[str, Any]) -> Panel:
         ),
         height_in=height_in,
     )
+
+
+def _history_panel(warm: Mapping[str, Any] | None) -> list[Panel]:
+    """Ours beside the best of the others and what everybody is shown, over groups of users."""
+    rows = [row for row in (warm or {}).get("methods", []) if _BY_HISTORY in row]
+    if warm is None or not rows or rows[0]["method"] != OURS:
+        return []
+    others = [row for row in rows if row["method"] != OURS and "variant_of" not in row]
+    others.sort(key=lambda row: row["recall_at_20"]["value"] or 0.0, reverse=True)
+    plain = [row for row in others[1:] if row["method"] == "popularity"]
+    chosen = [rows[0], *others[:1], *plain]
+    lengths = [
+        name for name, group in rows[0][_BY_HISTORY].items() if group["users"] >= _FEWEST_USERS
+    ]
+    if len(lengths) < 2:
+        return []
+
+    def paint(axes: Axes) -> None:
+        for place, (row, colour, marker) in enumerate(zip(chosen, SERIES, MARKERS, strict=False)):
+            groups = [row[_BY_HISTORY][name] for name in lengths]
+            axes.errorbar(
+                [x + 0.12 * (place - 1) for x in range(len(lengths))],
+                [group["value"] for group in groups],
+                yerr=[_TWO_SIDED_95 * (group.get("se") or 0.0) for group in groups],
+                fmt=marker,
+                color=colour,
+                elinewidth=1.6,
+                label=short_label(method_name(row)),
+            )
+        axes.set_xticks(range(len(lengths)), lengths)
+        axes.set_xlabel("items in the history")
+        axes.set_ylim(bottom=0)
+        plain_ticks(axes, "y")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
+
+    alt = "; ".join(
+        f"{name} items: "
+        + ", ".join(f"{method_name(row)} {estimate(row[_BY_HISTORY][name])}" for row in chosen)
+        for name in lengths
+    )
+    return [
+        draw(
+            "quality-history",
+            paint,
+            title="Known items by history: Recall@20",
+            alt=f"Recall@20 by the number of items in the history: {alt}",
+            caption=(
+                f"Groups of at least {_FEWEST_USERS} of the {count(warm.get('users'))} users; bars "
+                "are 95 % intervals."
+            ),
+        )
+    ]
 
 
 def _rows(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -11,12 +11,18 @@ from dualtower_benchmarks.report import tables
 from dualtower_benchmarks.report.edge_figure import edge_latency_panels, edge_trade_panels
 from dualtower_benchmarks.report.inputs import Inputs
 from dualtower_benchmarks.report.quality_figure import quality_panels
+from dualtower_benchmarks.report.quality_tables import quality_tables
 from dualtower_benchmarks.report.server_figure import server_panels
 from dualtower_benchmarks.report.svg import Panel
 from dualtower_benchmarks.report.tables import Table
 from dualtower_benchmarks.report.training_figure import training_panels
 
 __all__ = ["Section", "sections_of"]
+
+_CHOSEN_BY = {
+    "validation_recall_at_20": "known items",
+    "validation_cold_recall_at_20": "new items",
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ def _quality(inputs: Inputs) -> Section:
             "in no training data and in no history."
         ),
         panels=quality_panels(inputs.evaluation),
-        tables=tables.metric_tables(inputs.evaluation),
+        tables=quality_tables(inputs.evaluation),
     )
 
 
@@ -180,11 +186,12 @@ def _training(inputs: Inputs) -> Section:
 def _how_trained(training: Mapping[str, Any]) -> str:
     notes = []
     if kept := training.get("kept"):
-        metric = "validation_recall_at_20"
-        start, chosen = ((training.get(name) or {}).get(metric) for name in ("start", "chosen"))
         numbers = ""
-        if start is not None and chosen is not None:
-            numbers = f": Recall@20 {share(chosen)}, at the start {share(start)}"
+        for metric, of in _CHOSEN_BY.items():
+            start, chosen = ((training.get(name) or {}).get(metric) for name in ("start", "chosen"))
+            if start is not None and chosen is not None:
+                numbers += "; " if numbers else ": "
+                numbers += f"Recall@20 of {of} {share(chosen)}, at the start {share(start)}"
         notes.append(
             f"Kept on validation: {kept}{numbers}. The towers were then fitted once more on all "
             "that is not test."

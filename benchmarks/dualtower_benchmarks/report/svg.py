@@ -41,7 +41,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {
     colour: f"--series-{position}" for position, colour in enumerate(SERIES, start=1)
 }
 _WIDTH_IN = 4.8  # at 72 units an inch: 346, a phone less its margins
-_LABEL_CHARS = 18
+_LABEL_CHARS = 22
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,

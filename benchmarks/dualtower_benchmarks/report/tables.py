@@ -10,19 +10,16 @@ from dualtower_benchmarks.numerals import (
     DASH,
     bounds,
     count,
-    is_estimate,
     megabytes,
     milliseconds,
     number,
     percent,
     plain,
     share,
-    with_error,
     words,
 )
 from dualtower_benchmarks.points import PERCENTILES
 from dualtower_benchmarks.report.hardware import hardware
-from dualtower_benchmarks.report.quality_figure import OURS, SCOPES, method_name
 
 __all__ = [
     "Cell",
@@ -31,22 +28,9 @@ __all__ = [
     "gates_table",
     "in_process_table",
     "machine_table",
-    "metric_tables",
     "points_table",
     "variants_table",
 ]
-
-_METRICS = {
-    "recall_at_10": "Recall@10",
-    "recall_at_20": "Recall@20",
-    "ndcg_at_10": "NDCG@10",
-    "ndcg_at_20": "NDCG@20",
-    "mrr": "MRR",
-    "coverage_at_20": "Coverage@20",
-    "recall_at_20_head": "Recall@20 head",
-    "recall_at_20_tail": "Recall@20 tail",
-    "cold_share_of_lists": "New items in lists",
-}
 
 
 @dataclass(frozen=True)
@@ -76,39 +60,6 @@ class Table:
 
     def is_prose(self, column: int) -> bool:
         return bool(self.head) and self.head[column] in self.prose
-
-
-def metric_tables(evaluation: Mapping[str, Any]) -> list[Table]:
-    """A table per scope: methods by metrics, with standard errors."""
-    tables = []
-    for scope, title in SCOPES.items():
-        result = evaluation.get(scope)
-        if not result:
-            continue
-        rows = list(result["methods"])
-        if isinstance(result.get("random"), Mapping):
-            rows.append({"method": "random", **result["random"]})
-        keys = [key for key in _METRICS if any(row.get(key) for row in rows)]
-        caption = (
-            f"{title}: n = {count(result.get('users'))} users, "
-            f"{count(result.get('candidates'))} candidates, ± one standard error"
-        )
-        tables.append(
-            Table(
-                caption,
-                ("method", *(_METRICS[key] for key in keys)),
-                [(method_name(row), *(_metric(row.get(key)) for key in keys)) for row in rows],
-                marked=frozenset(i for i, row in enumerate(rows) if row["method"] == OURS),
-            )
-        )
-    return tables
-
-
-def _metric(value: Any) -> Cell:
-    if is_estimate(value):
-        text, error = with_error(value)
-        return Cell(text, f"±{error}" if error else "")
-    return Cell(share(value))
 
 
 def _percentile(interval: Mapping[str, float] | None) -> Cell:

@@ -16,8 +16,13 @@ _CURVES = (
     ("loss", "Training loss", (("loss", "loss"),)),
     (
         "validation",
-        "Validation",
+        "Validation, known items",
         (("validation_recall_at_20", "Recall@20"), ("validation_ndcg_at_20", "NDCG@20")),
+    ),
+    (
+        "validation-cold",
+        "Validation, new items among themselves",
+        (("validation_cold_recall_at_20", "Recall@20"), ("validation_cold_ndcg_at_20", "NDCG@20")),
     ),
     ("temperature", "Temperature", (("temperature", "temperature"),)),
 )
