@@ -117,7 +117,8 @@ def draw(
 
 
 def short_label(text: str) -> str:
-    """A name that leaves room for the axes; the tables have it whole."""
+    """A name that leaves room for the axes, without its source; the tables have it whole."""
+    text = text.partition(" (")[0]
     return text if len(text) <= _LABEL_CHARS else text[: _LABEL_CHARS - 1] + "…"
 
 
