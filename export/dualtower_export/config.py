@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dualtower_export.serving_form import COMPUTE_DTYPES
+
 __all__ = ["VARIANTS", "ExportConfig"]
 
 VARIANTS = ("float32", "float16", "dynamic_int8")
 _SHARES = (
     "parity_cosine",
+    "half_cosine",
     "variant_cosine_mean",
     "variant_cosine_min",
     "variant_overlap_at_10",
     "variant_recall_ratio",
 )
-# The stock server refuses a version whose warm-up file holds more than 1,000 records.
+# The stock server refuses a version whose warm-up file holds more records.
+_MAX_WARMUP_RECORDS = 1_000
 _MAX_BATCH_SIZES = 50
 
 
@@ -27,6 +31,16 @@ class ExportConfig:
         k_max: length of a recommendation list; cut to the size of the catalogue.
         variants: TFLite files to make of each tower; `float32` is the reference and must be there.
         batch_sizes: sizes to which the server pads a batch; the last is the most rows of a request.
+        length_buckets: numbers of word pieces to which the rows of a batch are padded, as far as
+            they are below the run's `max_tokens`; none pads every batch to that.
+        encoder_copies: copies of BERT's layers in the item tower; with 2, single texts and batches
+            have one each, in the layout that suits them. The second costs a file and a server's
+            memory the size of the layers (43 MB of MiniLM's 90).
+        compute_dtype: what BERT computes in on the item tower's server, float32, or bfloat16 or
+            float16 for a GPU; float32 goes in and out. The two other models run BERT for unknown
+            texts alone, in float32.
+        half_error: parity_error of an item tower that computes in bfloat16 or float16.
+        half_cosine: its parity_cosine.
         batch_timeout_us: how long an open batch waits for more requests.
         max_enqueued_batches: length of the server's queue; beyond it requests are refused.
         gate_users: held-out users on which rankings are compared.
@@ -51,6 +65,11 @@ class ExportConfig:
     k_max: int = 100
     variants: tuple[str, ...] = VARIANTS
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    length_buckets: tuple[int, ...] = (8, 12, 16, 24, 32, 64, 128, 256)
+    encoder_copies: int = 2
+    compute_dtype: str = "float32"
+    half_error: float = 0.02
+    half_cosine: float = 0.999
     batch_timeout_us: int = 1_000
     max_enqueued_batches: int = 64
     gate_users: int = 500
@@ -93,8 +112,24 @@ class ExportConfig:
             raise ValueError(
                 f"batch_sizes holds {len(sizes)} sizes, at most {_MAX_BATCH_SIZES} can be warmed up"
             )
-        if self.parity_error <= 0:
-            raise ValueError(f"parity_error must be above 0, got {self.parity_error}")
+        # of the user tower: describe, two signatures by size and bucket, one by size
+        records = 1 + len(sizes) * (2 * len(self.length_buckets) + 3)
+        if records > _MAX_WARMUP_RECORDS:
+            raise ValueError(
+                f"{len(sizes)} batch_sizes with {len(self.length_buckets)} length_buckets make "
+                f"{records} warm-up records, the server reads {_MAX_WARMUP_RECORDS}; name fewer"
+            )
+        buckets = self.length_buckets
+        if list(buckets) != sorted(set(buckets)) or any(bucket < 2 for bucket in buckets):
+            raise ValueError(f"length_buckets must rise from 2 or more, got {list(buckets)}")
+        if self.encoder_copies not in (1, 2):
+            raise ValueError(f"encoder_copies must be 1 or 2, got {self.encoder_copies}")
+        if self.compute_dtype not in COMPUTE_DTYPES:
+            allowed = ", ".join(COMPUTE_DTYPES)
+            raise ValueError(f"compute_dtype must be one of {allowed}, got {self.compute_dtype}")
+        for name in ("parity_error", "half_error"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")

@@ -27,7 +27,10 @@ def freeze(
     """
     traced = tf.function(function, input_signature=list(inputs), autograph=False)
     with quiet_tensorflow():
-        frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
+        frozen = convert_variables_to_constants_v2(
+            traced.get_concrete_function(),
+            lower_control_flow=False,  # no op of TensorFlow 1
+        )
 
     def call(*tensors: tf.Tensor) -> tf.Tensor:
         (result,) = frozen(*tensors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +28,8 @@ def check_item_tower(
     config: ExportConfig,
 ) -> Iterator[Gate]:
     """Parity of both signatures of an item tower on real texts, the empty one among them."""
+    if config.compute_dtype != "float32":
+        config = replace(config, parity_error=config.half_error, parity_cosine=config.half_cosine)
     texts = [*texts, ""]
     wanted = reference.items(texts)
     found = model("serving_default", text=np.array(texts, object))

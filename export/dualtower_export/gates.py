@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from dualtower.progress import track
@@ -13,10 +14,11 @@ from dualtower_export.gate_files import check_ops, check_signatures
 from dualtower_export.gate_parity import check_item_tower, check_user_tower, user_histories
 from dualtower_export.gate_retrieval import check_recommender
 from dualtower_export.gate_warmup import check_warmup
+from dualtower_export.length_buckets import buckets_up_to
 from dualtower_export.plan import Plan
 from dualtower_export.reference import Reference
 from dualtower_export.serving_session import ServedModel, open_model
-from dualtower_export.warmup import FILE_NAME, read_requests
+from dualtower_export.warmup import FILE_NAME, Request, longest_text, read_requests
 
 __all__ = ["check_models"]
 
@@ -33,9 +35,16 @@ def check_models(
         requests = read_requests(folder / "assets.extra" / FILE_NAME)
         with open_model(folder) as model:
             gates.append(check_describe(model, plan.describe(name)))
-            gates.append(check_warmup(name, model, requests, plan.config.batch_sizes))
+            gates.append(_warmup(plan, name, model, requests))
             gates += _answers(plan, reference, data, name, model)
     return gates
+
+
+def _warmup(plan: Plan, name: str, model: ServedModel, requests: list[Request]) -> Gate:
+    tokenizer, known = plan.encoder.tokenizer, frozenset(map(str, plan.trained.texts))
+    buckets = buckets_up_to(tokenizer.max_tokens, plan.config.length_buckets)
+    longest = partial(longest_text, known=known, tokenizer=tokenizer)
+    return check_warmup(name, model, requests, plan.config.batch_sizes, buckets, longest)
 
 
 def _answers(

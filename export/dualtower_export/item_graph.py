@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 import tf_keras
 
 from dualtower_export.frozen import freeze
+from dualtower_export.length_buckets import buckets_up_to, pad_to_bucket
+from dualtower_export.serving_bert import ServingBert
+from dualtower_export.serving_form import ServingForm
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.tokenizer_graph import graph_tokenizer
 
@@ -20,38 +23,46 @@ class ItemGraph(tf.Module):
     Args:
         encoder: BERT and its tokeniser.
         item_head: what stands above it; its wide part reads the word pieces themselves.
-        frozen: weights as constants, which a CPU multiplies about a third faster and a session
-            copies several times over (0.9 GB against 0.2 GB for MiniLM); else as variables.
+        form: how BERT is written. As constants a CPU multiplies the weights about a third faster,
+            and a session copies them several times over (0.9 GB against 0.2 GB for MiniLM).
+        length_buckets: numbers of word pieces to which a batch is padded; see `length_buckets`.
     """
 
-    def __init__(self, encoder: Encoder, item_head: tf_keras.Model, *, frozen: bool) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        item_head: tf_keras.Model,
+        form: ServingForm,
+        length_buckets: Sequence[int] = (),
+    ) -> None:
         super().__init__(name="item")
         tokenizer = encoder.tokenizer
         self._max_tokens, self._cls_id = tokenizer.max_tokens, tokenizer.cls_id
+        self._buckets = buckets_up_to(tokenizer.max_tokens, length_buckets)
         self._tokenize = graph_tokenizer(
             tokenizer.vocab, tokenizer.max_tokens, lowercase=tokenizer.lowercase
         )
         tokens = [tf.TensorSpec([None, None], tf.int32, name) for name in ("ids", "mask")]
-        embed = item_function(encoder.model, item_head)
-        if frozen:
+        bert = ServingBert(encoder.config, encoder.tensors, form)
+        embed = item_function(bert, item_head)
+        if form.constants:
             self._embed = freeze(embed, tokens)
         else:
             self._embed = tf.function(embed, input_signature=tokens, autograph=False)
-            self._weights = [*encoder.model.variables, *item_head.variables]  # saved with the model
+            self._weights = [*bert.variables, *item_head.variables]  # saved with the model
 
     def of_texts(self, texts: tf.Tensor) -> tf.Tensor:
         """float32 [n, dim] of string [n]."""
-        ids, mask = self._tokenize(texts)
-        return self._embed(ids, mask)
+        return self._embed(*pad_to_bucket(*self._tokenize(texts), self._buckets))
 
     def of_tokens(self, ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """float32 [n, dim] of int32 [n, tokens] that went through `tidy`.
 
-        Columns that are padding in every row are cut off, since each costs as much as a word.
+        Columns that are padding in every row are cut off, up to the next bucket.
         """
         place = tf.range(1, tf.shape(mask)[1] + 1)
         used = tf.reduce_max(tf.concat([[1], tf.reshape(mask * place, [-1])], axis=0))
-        return self._embed(ids[:, :used], mask[:, :used])
+        return self._embed(*pad_to_bucket(ids[:, :used], mask[:, :used], self._buckets))
 
     def tidy(self, ids: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids and mask int32 [n, 1..max_tokens] with 0 at every pad, from int32 [n, tokens].
@@ -68,7 +79,7 @@ class ItemGraph(tf.Module):
 
 
 def item_function(
-    encoder: tf_keras.Model, item_head: tf_keras.Model
+    encoder: Callable[[Sequence[tf.Tensor]], tf.Tensor], item_head: tf_keras.Model
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """(ids, mask) int32 [n, tokens] -> float32 [n, dim], the item tower of an unseen item.
 

@@ -14,9 +14,11 @@ from dualtower.progress import track
 from dualtower_export import warmup
 from dualtower_export.catalogue_graph import CatalogueGraph
 from dualtower_export.item_graph import ItemGraph
+from dualtower_export.length_buckets import buckets_up_to
 from dualtower_export.plan import Plan
 from dualtower_export.retrieval_graph import Retrieval
 from dualtower_export.saved_model import write_saved_model
+from dualtower_export.serving_form import ServingForm
 from dualtower_export.serving_models import ItemTowerModel, RecommenderModel, UserTowerModel
 from dualtower_export.user_graph import UserGraph
 
@@ -29,9 +31,13 @@ def build_models(plan: Plan) -> Iterator[tf.Module]:
     Every call of the item tower runs BERT, so there its weights are constants. The two others run
     it for texts that the catalogue does not hold: there they are variables, a fifth of the memory.
     """
-    trained = plan.trained
+    trained, config = plan.trained, plan.config
     item, rare = (
-        ItemGraph(plan.encoder, trained.item_head, frozen=frozen) for frozen in (True, False)
+        ItemGraph(plan.encoder, trained.item_head, form, config.length_buckets)
+        for form in (
+            ServingForm(copies=config.encoder_copies, dtype=config.compute_dtype),
+            ServingForm(constants=False),
+        )
     )
     catalogue = CatalogueGraph(plan.index, trained.vectors)
     user = UserGraph(catalogue, rare, trained.user_tower, trained.config, trained.max_tokens)
@@ -44,10 +50,11 @@ def build_models(plan: Plan) -> Iterator[tf.Module]:
 def write_models(plan: Plan, samples: warmup.Samples, serving: Path) -> dict[str, Path]:
     """Writes `serving/MODEL/VERSION` for each model; returns the version folders."""
     folders = {}
+    buckets = buckets_up_to(plan.trained.max_tokens, plan.config.length_buckets)
     for model in track(build_models(plan), "SavedModels", total=len(MODELS)):
         name = model.name
         folder = serving / name / str(plan.config.version)
-        requests = warmup.requests_of(name, samples, plan.config.batch_sizes)
+        requests = warmup.requests_of(name, samples, plan.config.batch_sizes, buckets)
         write_saved_model(model, folder, assets=partial(_warm_up, name, requests))
         folders[name] = folder
         del model

@@ -43,6 +43,7 @@ class Plan:
         weights += sum(weight.nbytes for tower in towers for weight in tower.get_weights())
         catalogue = self.trained.vectors.nbytes + sum(map(len, self.trained.texts)) * 8
         models = len(MODELS) * (weights + catalogue)
+        models += (self.config.encoder_copies - 1) * weights
         edge = len(self.config.variants) * weights + catalogue
         return models + edge + 2 * catalogue + (64 << 20)
 

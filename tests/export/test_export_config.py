@@ -23,6 +23,12 @@ from dualtower_export import ExportConfig
         ("export.batch_sizes=[4, 2]", "must rise"),
         ("export.batch_sizes=[]", "must rise"),
         ("export.batch_sizes=[0, 2]", "must rise"),
+        ("export.length_buckets=[8, 8]", "length_buckets must rise"),
+        ("export.length_buckets=[1, 8]", "from 2 or more"),
+        ("export.encoder_copies=0", "must be 1 or 2"),
+        ("export.compute_dtype=int8", "one of float32, bfloat16, float16"),
+        ("export.half_error=0.0", "half_error must be above 0"),
+        ("export.half_cosine=2.0", "0..1"),
         ("export.batch_timeout_us=-1", "must not be negative"),
         ("export.parity_error=0.0", "above 0"),
         ("export.variant_cosine_min=1.5", "0..1"),
@@ -37,6 +43,14 @@ def test_a_bad_setting_is_named(override: str, said: str) -> None:
 def test_more_batch_sizes_than_can_be_warmed_up_are_refused() -> None:
     with pytest.raises(ValueError, match="at most 50"):
         ExportConfig(batch_sizes=tuple(range(1, 52)))
+
+
+def test_more_shapes_than_can_be_warmed_up_are_refused() -> None:
+    """1 + 40 sizes × (2 signatures × 13 buckets + 1 of ids) = 1081 records of the user tower."""
+    sizes, buckets = tuple(range(1, 41)), tuple(range(2, 14))
+    with pytest.raises(ValueError, match="make 1081 warm-up records, the server reads 1000"):
+        ExportConfig(batch_sizes=sizes, length_buckets=buckets)
+    assert ExportConfig(batch_sizes=sizes, length_buckets=buckets[:10])
 
 
 def test_it_reads_back_from_toml(tmp_path: Path) -> None:

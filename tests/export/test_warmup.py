@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from dualtower.bundle import MODELS
 from dualtower_export import warmup
 from dualtower_export.gate_warmup import check_warmup
 from dualtower_export.warmup import FILE_NAME, MAX_RECORDS, Request, read_requests
+from dualtower_export.warmup_texts import WarmupTexts
+
+BUCKETS = (8, 12)
 
 
 @pytest.fixture
@@ -25,16 +29,37 @@ def samples(plan) -> warmup.Samples:
     )
 
 
-def test_every_size_of_every_signature_is_in_the_bundle(bundle) -> None:
+def pieces_of(texts: set[str], plan) -> int:
+    return max((len(row) for row in plan.encoder.tokenizer.rows(sorted(texts))), default=0)
+
+
+def test_every_size_and_length_of_every_signature_is_in_the_bundle(bundle, plan) -> None:
+    """Read back from the files: 1, 2 and 4 rows, with longest texts up to 8 and up to 12 pieces."""
+    known = set(map(str, plan.trained.texts))
+    width = plan.encoder.tokenizer.max_tokens
+    assert width == 12
     for model in MODELS:
-        requests = read_requests(bundle.model_path(model) / "1" / "assets.extra" / FILE_NAME)
-        sizes: dict[str, list[int]] = {}
-        for request in requests:
+        shapes: dict[str, list[tuple[int, int]]] = {}
+        for request in read_requests(bundle.model_path(model) / "1/assets.extra" / FILE_NAME):
             (rows,) = {len(value) for value in request.inputs.values()}
-            sizes.setdefault(request.signature, []).append(rows)
-        assert sizes.pop("describe") == [1]
-        assert sizes
-        assert all(found == [1, 2, 4] for found in sizes.values())
+            longest = 0
+            if "text" in request.inputs:
+                longest = pieces_of({raw.decode() for raw in request.inputs["text"]}, plan)
+            elif "history" in request.inputs:
+                names = {raw.decode() for raw in request.inputs["history"].ravel()}
+                longest = pieces_of(names - known - {""}, plan)
+            elif "mask" in request.inputs:
+                mask = request.inputs["mask"]
+                longest = int(mask.reshape(rows, -1, width).sum(axis=2).max())
+            bucket = 0 if longest == 0 else 8 if longest <= 8 else 12
+            shapes.setdefault(request.signature, []).append((rows, bucket))
+        assert len(shapes.pop("describe")) == 1
+        for signature, found in shapes.items():
+            buckets = (0,) if signature == "from_item_ids" else (8, 12)
+            assert sorted(found) == [(rows, b) for rows in (1, 2, 4) for b in buckets]
+            # a long text alone, then the largest batch: they choose oneDNN's layouts
+            assert found[0] == (1, buckets[-1])
+            assert buckets == (0,) or found[1] == (4, buckets[-1])
 
 
 def test_texts_are_real_and_some_are_unknown(bundle, trained) -> None:
@@ -47,8 +72,8 @@ def test_texts_are_real_and_some_are_unknown(bundle, trained) -> None:
 
 
 def test_what_is_written_reads_back(tmp_path: Path, samples) -> None:
-    requests = list(warmup.requests_of("user_tower", samples, (1, 5)))
-    assert warmup.write(tmp_path / "w", "user_tower", requests) == len(requests) == 7
+    requests = list(warmup.requests_of("user_tower", samples, (1, 5), BUCKETS))
+    assert warmup.write(tmp_path / "w", "user_tower", requests) == len(requests) == 1 + 4 + 2 + 4
     for before, after in zip(requests, read_requests(tmp_path / "w"), strict=True):
         assert before.signature == after.signature
         for name, value in before.inputs.items():
@@ -66,18 +91,32 @@ def test_more_records_than_the_server_reads_are_refused(tmp_path: Path) -> None:
 
 
 def _good(samples: warmup.Samples) -> list[Request]:
-    return list(warmup.requests_of("item_tower", samples, (1, 2)))
+    """As it reads back: strings are bytes."""
+    requests = list(warmup.requests_of("item_tower", samples, (1, 2), BUCKETS))
+    for request in requests:
+        if "text" in request.inputs:
+            raw = [text.encode() for text in request.inputs["text"]]
+            request.inputs["text"] = np.array(raw, object)
+    return requests
 
 
-def test_a_good_file_passes(served, samples) -> None:
-    assert check_warmup("item_tower", served["item_tower"], _good(samples), (1, 2)).passed
+def _check(served, plan, requests: list[Request]):
+    known, tokenizer = set(map(str, plan.trained.texts)), plan.encoder.tokenizer
+    longest = partial(warmup.longest_text, known=known, tokenizer=tokenizer)
+    return check_warmup("item_tower", served["item_tower"], requests, (1, 2), BUCKETS, longest)
+
+
+def test_a_good_file_passes(served, plan, samples) -> None:
+    gate = _check(served, plan, _good(samples))
+    assert gate.passed
+    assert "longest texts of [8, 12] word pieces" in gate.detail
 
 
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        (Request("serving_default", {"txt": np.array(["a"], object)}), "a record fails"),
-        (Request("no_such", {"text": np.array(["a"], object)}), "a record fails"),
+        (Request("serving_default", {"txt": np.array([b"a"], object)}), "a record fails"),
+        (Request("no_such", {"text": np.array([b"a"], object)}), "a record fails"),
         (
             Request(
                 "from_tokens",
@@ -85,11 +124,41 @@ def test_a_good_file_passes(served, samples) -> None:
             ),
             "a record fails",
         ),
-        (Request("serving_default", {"text": np.array(["a"] * 3, object)}), "not every batch size"),
+        (
+            Request("serving_default", {"text": np.array([b"a"] * 3, object)}),
+            "serving_default has, against the settings, 3 rows with a longest text of 8",
+        ),
     ],
     ids=["input", "signature", "token", "size"],
 )
-def test_a_bad_record_is_found(served, samples, bad: Request, said: str) -> None:
-    gate = check_warmup("item_tower", served["item_tower"], [*_good(samples), bad], (1, 2))
+def test_a_bad_record_is_found(served, plan, samples, bad: Request, said: str) -> None:
+    gate = _check(served, plan, [*_good(samples), bad])
     assert not gate.passed
     assert said in gate.detail
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_each_missing_shape_is_named(served, plan, samples, lost: int) -> None:
+    _, *records = _good(samples)
+    missing = records.pop(lost)
+    gate = _check(served, plan, records)
+    assert not gate.passed
+    rows = len(next(iter(missing.inputs.values())))
+    assert f"{missing.signature} lacks {rows} rows with a longest text of" in gate.detail
+
+
+@pytest.mark.parametrize("texts", [["tea"], ["green tea", "x" * 60], ["茶", "a b c d e f g h i j"]])
+def test_texts_of_every_length_whatever_the_catalogue_has(plan, texts: list[str]) -> None:
+    """Word pieces are counted by the tokeniser; buckets so narrow that only one length fits."""
+    tokenizer, buckets = plan.encoder.tokenizer, (3, 4, 5, 8, 12)
+    made = WarmupTexts(texts, set(texts), tokenizer, buckets)
+    for low, bucket in zip((0, 3, 4, 5, 8), buckets, strict=True):
+        for rows in (1, 3, 32):
+            lengths = [len(row) for row in tokenizer.rows(made.batch(rows, bucket))]
+            assert len(lengths) == rows
+            assert low < lengths[0] <= bucket
+            assert max(lengths) <= bucket
+        for number in range(5):
+            text = made.unknown(bucket, number)
+            assert text not in texts
+            assert low < len(tokenizer.rows([text])[0]) <= bucket

@@ -97,9 +97,10 @@ def test_on_a_phone(bundle, trained, texts, by_formula, variant: str, least: flo
 
 def test_a_tower_without_a_wide_part_is_the_projection_alone(new_run, texts) -> None:
     from dualtower_export.item_graph import ItemGraph
+    from dualtower_export.serving_form import ServingForm
     from dualtower_trainer.checkpoint import load_trained
 
     narrow = load_trained(new_run("narrow", wide_grams=0))
     assert narrow.item_head.get_layer("wide").pieces == 0
-    graph = ItemGraph(narrow.encoder(), narrow.item_head, frozen=True)
+    graph = ItemGraph(narrow.encoder(), narrow.item_head, ServingForm())
     np.testing.assert_allclose(graph.of_texts(texts), narrow.embed_texts(texts), atol=2e-6)
