@@ -60,7 +60,8 @@ def export(
     Settings (export.KEY): version, k_max, variants, batch_sizes, batch_timeout_us,
     max_enqueued_batches, gate_users, gate_texts, parity_texts, parity_users, parity_error,
     parity_cosine, variant_cosine_mean, variant_cosine_min, variant_overlap_at_10,
-    variant_recall_ratio, jobs, seed, data_licence, encoder_licence
+    variant_recall_ratio, index, index_dtype, index_oversample, ivf_lists, ivf_probes, ivf_recall,
+    jobs, seed, data_licence, encoder_licence
 
     \b
     Example:

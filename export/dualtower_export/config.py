@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dualtower_export.index_codes import INDEX_DTYPES
 from dualtower_export.serving_form import COMPUTE_DTYPES
 
-__all__ = ["VARIANTS", "ExportConfig"]
+__all__ = ["INDEXES", "VARIANTS", "ExportConfig"]
 
 VARIANTS = ("float32", "float16", "dynamic_int8")
+INDEXES = ("exact", "ivf")
 _SHARES = (
     "parity_cosine",
     "half_cosine",
@@ -16,6 +18,7 @@ _SHARES = (
     "variant_cosine_min",
     "variant_overlap_at_10",
     "variant_recall_ratio",
+    "ivf_recall",
 )
 # The stock server refuses a version whose warm-up file holds more records.
 _MAX_WARMUP_RECORDS = 1_000
@@ -29,6 +32,14 @@ class ExportConfig:
     Attributes:
         version: the integer that all three models of the pair share on the server.
         k_max: length of a recommendation list; cut to the size of the catalogue.
+        index: how the recommender searches: `exact` reads every item, `ivf` the most promising
+            lists of an inverted file, for catalogues of a million.
+        index_dtype: float32, or codes in float16 or int8 that are read first; the best of them are
+            scored again in float32, and an exact index stays exact.
+        index_oversample: how many times k_max items are scored again.
+        ivf_lists: lists of the inverted file; 0 takes twice the root of the items.
+        ivf_probes: how many of them a request reads; more where too many items are excluded.
+        ivf_recall: smallest share of the exact list that an inverted file finds on held-out users.
         variants: TFLite files to make of each tower; `float32` is the reference and must be there.
         batch_sizes: sizes to which the server pads a batch; the last is the most rows of a request.
         length_buckets: numbers of word pieces to which the rows of a batch are padded, as far as
@@ -63,6 +74,12 @@ class ExportConfig:
 
     version: int = 1
     k_max: int = 100
+    index: str = "exact"
+    index_dtype: str = "float32"
+    index_oversample: int = 4
+    ivf_lists: int = 0
+    ivf_probes: int = 32
+    ivf_recall: float = 0.95
     variants: tuple[str, ...] = VARIANTS
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     length_buckets: tuple[int, ...] = (8, 12, 16, 24, 32, 64, 128, 256)
@@ -90,10 +107,17 @@ class ExportConfig:
     def __post_init__(self) -> None:
         for name in (
             "version", "k_max", "max_enqueued_batches", "gate_users", "gate_texts",
-            "parity_texts", "parity_users", "jobs",
+            "parity_texts", "parity_users", "jobs", "index_oversample", "ivf_probes",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.index not in INDEXES:
+            raise ValueError(f"index must be one of {', '.join(INDEXES)}, got {self.index}")
+        if self.index_dtype not in INDEX_DTYPES:
+            allowed = ", ".join(INDEX_DTYPES)
+            raise ValueError(f"index_dtype must be one of {allowed}, got {self.index_dtype}")
+        if self.ivf_lists < 0:
+            raise ValueError(f"ivf_lists must not be negative, got {self.ivf_lists}")
         if self.batch_timeout_us < 0:
             raise ValueError(f"batch_timeout_us must not be negative, got {self.batch_timeout_us}")
         unknown = [name for name in self.variants if name not in VARIANTS]

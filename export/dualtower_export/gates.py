@@ -55,9 +55,10 @@ def _answers(
         sample = [str(text) for text in trained.texts[data.candidates[: config.parity_texts]]]
         yield from check_item_tower(model, reference, tokenizer, sample, config)
         return
-    histories = data.histories[: config.parity_users]
+    approximate = name == "recommender" and config.index == "ivf"
+    histories = data.histories[: None if approximate else config.parity_users]
     texts, ids = user_histories(histories, trained.item_ids, trained.texts)
     if name == "user_tower":
         yield from check_user_tower(model, reference, tokenizer, texts, ids, config)
     else:
-        yield from check_recommender(model, reference, trained.item_ids, texts, ids)
+        yield from check_recommender(model, reference, plan, texts, ids)

@@ -18,6 +18,7 @@ from dualtower_export.length_buckets import buckets_up_to
 from dualtower_export.plan import Plan
 from dualtower_export.retrieval_graph import Retrieval
 from dualtower_export.saved_model import write_saved_model
+from dualtower_export.search_index import search_of
 from dualtower_export.serving_form import ServingForm
 from dualtower_export.serving_models import ItemTowerModel, RecommenderModel, UserTowerModel
 from dualtower_export.user_graph import UserGraph
@@ -41,7 +42,8 @@ def build_models(plan: Plan) -> Iterator[tf.Module]:
     )
     catalogue = CatalogueGraph(plan.index, trained.vectors)
     user = UserGraph(catalogue, rare, trained.user_tower, trained.config, trained.max_tokens)
-    retrieval = Retrieval(plan.index.item_ids, catalogue.vectors, trained.blocked, plan.k_max)
+    search = search_of(trained.vectors, catalogue.vectors, trained.blocked, plan.k_max, plan.config)
+    retrieval = Retrieval(plan.index.item_ids, search)
     yield UserTowerModel(plan.describe("user_tower"), user)
     yield ItemTowerModel(plan.describe("item_tower"), item)
     yield RecommenderModel(plan.describe("recommender"), user, catalogue, retrieval)

@@ -27,7 +27,8 @@ _LOOKUPS = """
     Gather GatherV2 GatherNd ScatterNd TensorScatterUpdate TensorScatterAdd Where Unique UniqueV2
     UniqueWithCounts TopKV2 ArgMax ArgMin SegmentSum UnsortedSegmentSum UnsortedSegmentMin
     UnsortedSegmentMax SparseToDense OneHot Bincount DenseBincount Cumsum SearchSorted LowerBound
-    UpperBound RaggedRange RaggedGather RaggedTensorToTensor RaggedTensorToVariant
+    UpperBound TensorListReserve TensorListFromTensor TensorListGetItem TensorListSetItem
+    TensorListStack RaggedRange RaggedGather RaggedTensorToTensor RaggedTensorToVariant
 """
 _MATHEMATICS = """
     MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3 Einsum BiasAdd Add AddV2 AddN Sub Mul Div RealDiv

@@ -11,6 +11,7 @@ from dualtower.bundle import MODELS, fingerprint_of
 from dualtower.errors import UnavailableError
 from dualtower_export.catalogue_index import CatalogueIndex
 from dualtower_export.config import ExportConfig
+from dualtower_export.search_index import check_index
 from dualtower_export.serving_models import Description
 from dualtower_export.space import space_of
 from dualtower_trainer.checkpoint import Trained, load_trained
@@ -69,6 +70,7 @@ def plan_export(run: Path, config: ExportConfig) -> Plan:
     trained = load_trained(run)
     encoder = trained.encoder()
     index = CatalogueIndex.of(list(trained.item_ids), list(trained.texts))
+    check_index(trained.vectors, trained.item_ids, trained.blocked, config)
     space = space_of(trained, encoder.tokenizer)
     return Plan(trained, encoder, index, space, fingerprint_of(space), config)
 

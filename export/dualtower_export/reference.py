@@ -16,6 +16,8 @@ from dualtower_trainer.encoder import Encoder
 
 __all__ = ["Reference"]
 
+_ROWS = 100_000
+
 
 class Reference:
     """Embeddings and rankings of a trained run.
@@ -84,7 +86,11 @@ class Reference:
             seen: catalogue rows of each user's history.
             exclude: item ids, a list for each user.
         """
-        scores = users.astype(np.float64) @ self._trained.vectors.astype(np.float64).T
+        vectors, people = self._trained.vectors, users.astype(np.float64)
+        scores = np.empty((len(users), len(vectors)))
+        for start in range(0, len(vectors), _ROWS):  # a table of a million is not copied as a whole
+            part = vectors[start : start + _ROWS].astype(np.float64)
+            scores[:, start : start + _ROWS] = people @ part.T
         scores[:, self._trained.blocked] = -np.inf
         for user, (rows, item_ids) in enumerate(zip(seen, exclude, strict=True)):
             scores[user, list(rows)] = -np.inf

@@ -60,10 +60,9 @@ def test_a_recommender_of_another_training_is_found(
     texts, ids = user_histories(
         [np.array([1, 2, 3]), np.array([4])], plan.trained.item_ids, plan.trained.texts
     )
-    item_ids = plan.trained.item_ids
     tokenizer, config = plan.encoder.tokenizer, plan.config
     gates = [
-        *check_recommender(served["recommender"], towers, item_ids, texts, ids),
+        *check_recommender(served["recommender"], towers, plan, texts, ids),
         *check_item_tower(served["item_tower"], towers, tokenizer, texts[0][:2], config),
         *check_user_tower(served["user_tower"], towers, tokenizer, texts, ids, config),
         check_describe(served["item_tower"], other.describe("item_tower")),
@@ -80,7 +79,7 @@ def test_the_trainers_own_towers_pass(served, plan, reference) -> None:
     )
     tokenizer, config = plan.encoder.tokenizer, plan.config
     gates = [
-        *check_recommender(served["recommender"], reference, trained.item_ids, texts, ids),
+        *check_recommender(served["recommender"], reference, plan, texts, ids),
         *check_item_tower(served["item_tower"], reference, tokenizer, texts[0][:2], config),
         *check_user_tower(served["user_tower"], reference, tokenizer, texts, ids, config),
     ]
