@@ -187,6 +187,63 @@ def train(
         show(train_tables(document))
 
 
+@bench.command(epilog="Example: dualtower bench graph run --reference-python onnx-env/bin/python")
+@click.argument("source", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--reference-python",
+    envvar="DUALTOWER_REFERENCE_PYTHON",
+    metavar="PYTHON",
+    help="A Python that has onnx and onnxruntime, for the ratios; they are no dependencies.",
+)
+@click.option("--batches", default="1,32", show_default=True, metavar="ROWS,…", help="Of a call.")
+@click.option("--tokens", type=click.IntRange(3, 512), default=32, show_default=True)
+@click.option("--threads", default="1,2", show_default=True, metavar="N,…", help="Of each engine.")
+@click.option("--rounds", type=click.IntRange(1), default=9, show_default=True, help="Turns.")
+@click.option("--calls", type=click.IntRange(1), default=30, show_default=True, help="In a turn.")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
+def graph(
+    source: Path,
+    reference_python: str | None,
+    batches: str,
+    tokens: int,
+    threads: str,
+    rounds: int,
+    calls: int,
+    as_json: bool,
+) -> None:
+    """The served encoder on a CPU, trick by trick, beside ONNX Runtime.
+
+    SOURCE is a trained run, or the folder of a Hugging Face BERT. Rows begin with a graph as
+    textbooks have it and end with the served one; a run's own texts show what padding costs.
+    """
+    from dualtower.errors import UsageError
+    from dualtower.tables import show
+    from dualtower_trainer.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()
+    from dualtower_benchmarks.graph_speed import GraphSpeed, measure_graphs, read_source
+    from dualtower_benchmarks.graph_table import graph_tables
+
+    try:
+        speed = GraphSpeed(
+            batches=tuple(int(rows) for rows in batches.split(",")),
+            tokens=tokens,
+            threads=tuple(int(count) for count in threads.split(",")),
+            rounds=rounds,
+            calls=calls,
+            reference_python=reference_python,
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"--batches {batches} --threads {threads} --rounds {rounds}: {error}"
+        ) from error
+    document = measure_graphs(speed, *read_source(source, tokens))
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        show(graph_tables(document))
+
+
 @bench.command(epilog="Example: dualtower bench noise --data data --set train.steps=200")
 @click.option(
     "--data",
@@ -271,6 +328,85 @@ def noise(
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
         show(noise_tables(document))
+
+
+@bench.command(epilog="Example: dualtower bench topk --items 1000000 --dim 64 --out topk.json")
+@click.option("--items", type=click.IntRange(2), default=100_000, show_default=True)
+@click.option("--dim", type=click.IntRange(1), default=128, show_default=True, help="Of a taste.")
+@click.option("--k", type=click.IntRange(1), default=100, show_default=True, help="Of a list.")
+@click.option(
+    "--lists",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the inverted files; 0: twice the root of the items.",
+)
+@click.option(
+    "--probes", default="1,2,4,8,16,32,64,128", show_default=True, metavar="N,…", help="Lists read."
+)
+@click.option("--batches", default="1,32", show_default=True, metavar="N,…", help="Users a call.")
+@click.option("--threads", default="1,2", show_default=True, metavar="N,…", help="Of each side.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Turns.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--reference-python",
+    envvar="DUALTOWER_REFERENCE_PYTHON",
+    metavar="PYTHON",
+    help="A Python that has faiss, for the comparison; it is no dependency.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the result as JSON."
+)
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
+def topk(
+    items: int,
+    dim: int,
+    k: int,
+    lists: int,
+    probes: str,
+    batches: str,
+    threads: str,
+    rounds: int,
+    seed: int,
+    reference_python: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """The k best of a large made-up catalogue, beside faiss where it is installed.
+
+    Exact search in float32, float16 and int8, and the inverted file over its probes, as the
+    recommender of a bundle has them: one SavedModel, loaded and called. faiss' flat index is
+    tuned, its inverted file has as many lists. Engines take turns in processes of their own.
+    """
+    from dualtower.errors import UsageError
+    from dualtower.files import write_text
+    from dualtower.tables import show
+    from dualtower_benchmarks.topk_speed import TopkSpeed, measure_topk
+    from dualtower_benchmarks.topk_table import topk_tables
+
+    try:
+        speed = TopkSpeed(
+            items=items,
+            dim=dim,
+            k=k,
+            lists=lists,
+            probes=tuple(int(number) for number in probes.split(",")),
+            batches=tuple(int(number) for number in batches.split(",")),
+            threads=tuple(int(number) for number in threads.split(",")),
+            rounds=rounds,
+            seed=seed,
+            reference_python=reference_python,
+        )
+    except ValueError as error:
+        raise UsageError(f"{error}; see dualtower bench topk --help") from error
+    document = measure_topk(speed)
+    text = json.dumps(document, ensure_ascii=False)
+    if out is not None:
+        write_text(out, text + "\n")
+    if as_json:
+        click.echo(text)
+    else:
+        show(topk_tables(document))
 
 
 @click.command(epilog="Example: dualtower report --run run --bundle bundle --bench bench.json")

@@ -55,26 +55,18 @@ class TrainPeer:
             raise UnavailableError(
                 f"{name}: {command[0]} cannot be run ({error.strerror})"
             ) from error
-        self.facts: dict[str, Any] = self._ask({**job, "threads": threads})
+        self.facts: dict[str, Any] = self.ask({**job, "threads": threads})
 
     def steps(self, count: int) -> dict[str, Any]:
         """Takes `count` steps; `seconds` and `losses` have one entry a step."""
-        return self._ask({"steps": count})
+        return self.ask({"steps": count})
 
-    def __enter__(self) -> TrainPeer:
-        return self
+    def ask(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Sends a line and waits for the answer.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._log.close()
-
-    def _ask(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        Raises:
+            UnavailableError: the process ended; with the last line of what it wrote.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -89,6 +81,19 @@ class TrainPeer:
             self._log.close()
             raise UnavailableError(f"{self.name} ended before its time: {last[0]}") from error
         return answer
+
+    def __enter__(self) -> TrainPeer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._log.close()
 
 
 def script(name: str) -> str:
