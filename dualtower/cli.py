@@ -40,7 +40,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 # Commands with a second form, which these options call; the first form's help names it.
 _SECOND_FORMS: dict[str, tuple[frozenset[str], str, str]] = {
     "recommend": (
-        frozenset({"--run", "--bundle", "--users", "--candidates", "--items", "--data", "--out"}),
+        frozenset({
+            "--run", "--bundle", "--edge", "--users", "--histories", "--candidates", "--items",
+            "--data", "--out",
+        }),
         "dualtower_export.recommend_cli", "recommend",
     ),
 }  # fmt: skip

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dualtower.bundle import Bundle, sha256_of
-from dualtower.errors import BundleError, BundleMismatch, UsageError
+from dualtower.errors import BundleError, BundleMismatch
 from dualtower_export.serving_session import ServedModel, open_model
 from dualtower_trainer.scoring_towers import Towers
 
-__all__ = ["open_bundle_towers", "recorded_data"]
+__all__ = ["open_bundle_towers"]
 
 _BATCH = 256
 
@@ -42,24 +41,6 @@ def open_bundle_towers(bundle: Bundle) -> Iterator[Towers]:
             ),
             embed_texts=lambda texts: _embed_texts(bundle, texts),
         )
-
-
-def recorded_data(bundle: Bundle) -> Path:
-    """The data folder that a bundle was compared on, as its manifest records it.
-
-    Raises:
-        UsageError: the manifest names none, or it is no longer there.
-    """
-    recorded = bundle.manifest.get("data_path")
-    if recorded is None:
-        raise UsageError(f"{bundle.path} does not record its data; give the folder by --data DATA")
-    folder = Path(str(recorded))
-    if not folder.is_dir():
-        raise UsageError(
-            f"{folder}, the data that {bundle.path} was made from, is not there; "
-            "give its place by --data DATA"
-        )
-    return folder
 
 
 def _read_index(bundle: Bundle) -> pa.Table:

@@ -57,9 +57,9 @@ def export(
     first; if a gate says no, nothing is written but BUNDLE.rejected.json, and the exit code is 1.
 
     \b
-    Settings (export.KEY): version, k_max, variants, batch_sizes, batch_timeout_us,
-    max_enqueued_batches, gate_users, gate_texts, parity_texts, parity_users, parity_error,
-    parity_cosine, variant_cosine_mean, variant_cosine_min, variant_overlap_at_10,
+    Settings (export.KEY): version, k_max, variants, edge_recommenders, edge_k, batch_sizes,
+    batch_timeout_us, max_enqueued_batches, gate_users, gate_texts, parity_texts, parity_users,
+    parity_error, parity_cosine, variant_cosine_mean, variant_cosine_min, variant_overlap_at_10,
     variant_recall_ratio, index, index_dtype, index_oversample, ivf_lists, ivf_probes, ivf_recall,
     jobs, seed, data_licence, encoder_licence
 
@@ -86,6 +86,7 @@ def export(
             "version": config.version,
             "models": list(MODELS),
             "variants": list(config.variants),
+            "edge_recommenders": list(config.edge_recommenders),
             "k_max": plan.k_max,
             "room_bytes": plan.room_bytes,
             "written": False,
@@ -176,6 +177,7 @@ def _result(bundle: Bundle) -> dict[str, Any]:
         "size_bytes": sum(fact["size_bytes"] for fact in files.values()),
         "gates": manifest["gates"],
         "variants": manifest["variants"],
+        "recommenders": manifest.get("recommenders", []),
     }
 
 
@@ -202,6 +204,13 @@ def _result_text(result: Mapping[str, Any]) -> str:
             f"{_rounded(one['recall_at_10']):>8}{_rounded(one['recall_at_10_float']):>8}"
             f"  {one['verdict']}"
         )
+    for one in result["recommenders"]:
+        lines.append(
+            f"{one['form']}.{one['variant']:<{25 - len(one['form'])}}"
+            f"{one['size_bytes'] / 1e6:>8.2f}{one['gzip_bytes'] / 1e6:>8.2f}{'':>18}"
+            f"{_rounded(one['recall_at_10']):>8}{_rounded(one['recall_at_10_float']):>8}"
+            f"  {one['verdict']}"
+        )
     return "\n".join([*lines, "", f"next: dualtower serve {shlex.quote(result['path'])}"])
 
 
@@ -215,6 +224,7 @@ def _intent_text(intent: Mapping[str, Any]) -> str:
             f"version      {intent['version']}",
             f"models       {', '.join(intent['models'])}; lists of {intent['k_max']}",
             f"TFLite       {', '.join(intent['variants'])}",
+            f"recommender  {', '.join(intent['edge_recommenders']) or 'none'} for a phone",
         ]
     )
 

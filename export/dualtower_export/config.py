@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from dualtower_export.index_codes import INDEX_DTYPES
 from dualtower_export.serving_form import COMPUTE_DTYPES
 
-__all__ = ["INDEXES", "VARIANTS", "ExportConfig"]
+__all__ = ["INDEXES", "RECOMMENDERS", "VARIANTS", "ExportConfig"]
 
 VARIANTS = ("float32", "float16", "dynamic_int8")
+RECOMMENDERS = ("int8", "float16")
 INDEXES = ("exact", "ivf")
 _SHARES = (
     "parity_cosine",
@@ -41,6 +42,9 @@ class ExportConfig:
         ivf_probes: how many of them a request reads; more where too many items are excluded.
         ivf_recall: smallest share of the exact list that an inverted file finds on held-out users.
         variants: TFLite files to make of each tower; `float32` is the reference and must be there.
+        edge_recommenders: formats of the catalogue in which a phone gets the whole recommender as
+            TFLite files; none leaves it out.
+        edge_k: length of its list; cut to the size of the catalogue.
         batch_sizes: sizes to which the server pads a batch; the last is the most rows of a request.
         length_buckets: numbers of word pieces to which the rows of a batch are padded, as far as
             they are below the run's `max_tokens`; none pads every batch to that.
@@ -81,6 +85,8 @@ class ExportConfig:
     ivf_probes: int = 32
     ivf_recall: float = 0.95
     variants: tuple[str, ...] = VARIANTS
+    edge_recommenders: tuple[str, ...] = ("int8",)
+    edge_k: int = 100
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     length_buckets: tuple[int, ...] = (8, 12, 16, 24, 32, 64, 128, 256)
     encoder_copies: int = 2
@@ -129,6 +135,16 @@ class ExportConfig:
         if "float32" not in self.variants:
             given = ", ".join(self.variants) or "none"
             raise ValueError(f"variants must hold float32, the reference; got {given}")
+        forms = self.edge_recommenders
+        if not set(forms) <= set(RECOMMENDERS) or len(set(forms)) < len(forms):
+            raise ValueError(
+                f"edge_recommenders must be distinct names of {', '.join(RECOMMENDERS)}; "
+                f"got {', '.join(forms)}"
+            )
+        if self.edge_k < 10:
+            raise ValueError(
+                f"edge_k must be at least 10, since a gate compares top tens; got {self.edge_k}"
+            )
         sizes = self.batch_sizes
         if not sizes or sizes[0] < 1 or list(sizes) != sorted(set(sizes)):
             raise ValueError(f"batch_sizes must rise from 1 or more, got {list(sizes)}")

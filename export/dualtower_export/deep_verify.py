@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from dualtower.bundle import MODELS, Bundle, Problem
 from dualtower_export.description import ask
 from dualtower_export.edge_files import FACTS, IDS, VECTORS, VOCABULARY, read_edge_facts
+from dualtower_export.edge_metadata import check_whole, facts_of
 from dualtower_export.serving_session import open_model
 from dualtower_export.space import hash_strings
 from dualtower_trainer.tokenizer import read_vocab
@@ -23,7 +24,7 @@ __all__ = ["verify_deep"]
 def verify_deep(bundle: Bundle) -> list[Problem]:
     """Everything that does not fit; empty when all agree."""
     problems: list[Problem] = []
-    for check in (_models, _edge, _catalogue, _variants):
+    for check in (_models, _edge, _catalogue, _variants, _metadata):
         try:
             problems += check(bundle)
         except Exception as error:
@@ -80,6 +81,25 @@ def _catalogue(bundle: Bundle) -> Iterator[Problem]:
         yield Problem(where, "is not the catalogue of the space")
     if json.loads((bundle.edge_path / IDS).read_text(encoding="utf-8")) != ids:
         yield Problem(f"edge/{IDS}", f"differs from {where}")
+
+
+def _metadata(bundle: Bundle) -> Iterator[Problem]:
+    """Each file for a phone names its pair and its part."""
+    for entry in [*bundle.manifest["variants"], *bundle.manifest.get("recommenders", [])]:
+        if entry["verdict"] != "ship":
+            continue
+        content = (bundle.path / entry["file"]).read_bytes()
+        try:
+            check_whole(content)
+        except ValueError as error:
+            yield Problem(entry["file"], str(error))
+            continue
+        said = facts_of(content)
+        part = entry.get("tower") or entry["form"]
+        wanted = {"fingerprint": bundle.fingerprint, "part": part, "variant": entry["variant"]}
+        for key, value in wanted.items():
+            if said.get(key) != value:
+                yield Problem(entry["file"], f"says {key} {said.get(key)}, not {value}")
 
 
 def _variants(bundle: Bundle) -> Iterator[Problem]:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dualtower_trainer.checkpoint import Trained
-from dualtower_trainer.tokenizer import Tokenizer
+if TYPE_CHECKING:  # who reads the files needs no TensorFlow
+    from dualtower_trainer.checkpoint import Trained
+    from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = [
     "FACTS",

@@ -1,4 +1,4 @@
-"""Runs `edge_worker` processes, a few at a time, and says what went wrong in one that failed."""
+"""Runs worker processes, a few at a time, and says what went wrong in one that failed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 from dualtower.errors import UnavailableError
 from dualtower.progress import bar
-from dualtower_export.edge_worker import NO_SPACE, Job
+from dualtower_export.edge_worker import NO_SPACE
 
-__all__ = ["run_jobs"]
+__all__ = ["WorkerJob", "run_jobs"]
 
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -28,7 +29,27 @@ _ONE_THREAD = {
 _TAIL_CHARACTERS = 2000
 
 
-def run_jobs(jobs: Sequence[Job], scratch: Path, *, at_once: int) -> None:
+class WorkerJob(Protocol):
+    """What a process of its own does: `python -m MODULE FILE`, FILE holding its JSON.
+
+    Attributes:
+        module: its program.
+        name: for messages; no two jobs of a call share it.
+        output: a file that it writes.
+    """
+
+    module: ClassVar[str]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def output(self) -> str: ...
+
+    def to_json(self) -> str: ...
+
+
+def run_jobs(jobs: Sequence[WorkerJob], scratch: Path, *, at_once: int) -> None:
     """Runs all jobs; returns when every one has written its files.
 
     Raises:
@@ -45,11 +66,11 @@ def run_jobs(jobs: Sequence[Job], scratch: Path, *, at_once: int) -> None:
         pool.shutdown(cancel_futures=True)  # after a failure, no further worker starts
 
 
-def _run(job: Job, scratch: Path) -> None:
-    name = f"{job.tower}.{job.variant}"
+def _run(job: WorkerJob, scratch: Path) -> None:
+    name = job.name
     request, log = scratch / f"{name}.json", scratch / f"{name}.log"
     request.write_text(job.to_json(), encoding="utf-8")
-    command = [sys.executable, "-m", "dualtower_export.edge_worker", str(request)]
+    command = [sys.executable, "-m", job.module, str(request)]
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command,
@@ -66,7 +87,7 @@ def _run(job: Job, scratch: Path) -> None:
             if process.stdin is not None:
                 process.stdin.close()
     if code == NO_SPACE:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), job.tflite)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), job.output)
     if code == -signal.SIGKILL:
         raise UnavailableError(
             f"the conversion of {name} was killed, most likely for want of memory; "

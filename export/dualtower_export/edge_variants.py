@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from dualtower_export.config import ExportConfig
+from dualtower_export.edge_cards import Identity, tower_card
 from dualtower_export.edge_files import half_vectors
 from dualtower_export.edge_jobs import run_jobs
+from dualtower_export.edge_metadata import with_card
 from dualtower_export.edge_worker import Job
 from dualtower_export.fidelity import compare_rankings, cosines, taste
 from dualtower_export.gate_data import GateData
@@ -25,9 +27,10 @@ from dualtower_export.verdict import Measured
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.tokenizer import Tokenizer
 
-__all__ = ["ConvertedFile", "convert_variants", "measure_variants"]
+__all__ = ["USERS", "ConvertedFile", "convert_variants", "measure_variants"]
 
 TOWERS = ("item_tower", "user_tower")
+ITEMS, USERS = "items.npz", "users.npz"  # what the files are run on, in the scratch folder
 # beside the catalogue's: without any word, and without any that has a row of its own
 _HARD_TEXTS = ("", "\N{TEACUP WITHOUT HANDLE}")
 
@@ -47,21 +50,23 @@ def convert_variants(
     tokenizer: Tokenizer,
     data: GateData,
     config: ExportConfig,
+    identity: Identity,
     *,
     edge: Path,
     scratch: Path,
 ) -> list[ConvertedFile]:
-    """Writes `edge/TOWER.VARIANT.tflite` for all, each from its own process.
+    """Writes `edge/TOWER.VARIANT.tflite` for all, each from its own process, with its metadata.
 
     Args:
         trained: the run.
         tokenizer: of the item tower.
         data: the texts and histories that the files are run on.
         config: which variants, and how many processes.
+        identity: what the metadata names.
         edge: the `edge` folder of the bundle.
         scratch: a folder for inputs and embeddings.
     """
-    inputs = {"item_tower": scratch / "items.npz", "user_tower": scratch / "users.npz"}
+    inputs = {"item_tower": scratch / ITEMS, "user_tower": scratch / USERS}
     ids, mask = tokenizer([*trained.texts[data.candidates], *_HARD_TEXTS])
     short = [(0, 0), (0, trained.max_tokens - ids.shape[1])]
     np.savez(inputs["item_tower"], ids=np.pad(ids, short), mask=np.pad(mask, short))
@@ -87,6 +92,9 @@ def convert_variants(
         for file in files
     ]
     run_jobs(jobs, scratch, at_once=config.jobs)
+    for file in files:
+        card = tower_card(identity, trained, tokenizer, file.tower, file.variant)
+        file.tflite.write_bytes(with_card(file.tflite.read_bytes(), card))
     return files
 
 

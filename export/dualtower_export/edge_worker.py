@@ -11,12 +11,14 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-__all__ = ["NO_SPACE", "Job", "embed"]
+__all__ = ["NO_SPACE", "Job", "embed", "run_worker"]
 
 NO_SPACE = 28  # exit code
 
@@ -34,12 +36,22 @@ class Job:
         embeddings: npy of float32 [examples, dim], what the file says to the inputs.
     """
 
+    module: ClassVar[str] = "dualtower_export.edge_worker"
+
     run: str
     tower: str
     variant: str
     inputs: str
     tflite: str
     embeddings: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.tower}.{self.variant}"
+
+    @property
+    def output(self) -> str:
+        return self.tflite
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -67,21 +79,26 @@ def embed(tflite: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
     return np.stack(found)
 
 
-def _main(path: str) -> None:
+def run_worker(work: Callable[[str], None]) -> None:
+    """Does the `work` of the job whose file is the first argument of this process."""
     _end_with_parent()
-    job = Job(**json.loads(Path(path).read_text(encoding="utf-8")))
-    from dualtower_export.edge_convert import convert
-    from dualtower_trainer.checkpoint import load_trained
-
     try:
-        content = convert(load_trained(Path(job.run)), job.tower, job.variant)
-        Path(job.tflite).write_bytes(content)
-        with np.load(job.inputs) as inputs:
-            np.save(job.embeddings, embed(Path(job.tflite), dict(inputs)))
+        work(Path(sys.argv[1]).read_text(encoding="utf-8"))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             sys.exit(NO_SPACE)
         raise
+
+
+def _main(request: str) -> None:
+    job = Job(**json.loads(request))
+    from dualtower_export.edge_convert import convert
+    from dualtower_trainer.checkpoint import load_trained
+
+    content = convert(load_trained(Path(job.run)), job.tower, job.variant)
+    Path(job.tflite).write_bytes(content)
+    with np.load(job.inputs) as inputs:
+        np.save(job.embeddings, embed(Path(job.tflite), dict(inputs)))
 
 
 def _end_with_parent() -> None:
@@ -96,4 +113,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    run_worker(_main)

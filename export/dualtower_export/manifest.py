@@ -32,6 +32,7 @@ def manifest_fields(
     results: Mapping[str, Any],
     gates: Sequence[Gate],
     variants: Sequence[Mapping[str, Any]],
+    recommenders: Sequence[Mapping[str, Any]],
     *,
     compared_on: GateData,
     data_path: Path,
@@ -44,6 +45,7 @@ def manifest_fields(
         results: what `read_results` found.
         gates: all of them passed.
         variants: entries of `Measured.as_json`.
+        recommenders: entries of `MeasuredRecommender.as_json`.
         compared_on: the users and texts of the gates.
         data_path: the data folder, for who wants to rank its users later.
         command: how to repeat the export.
@@ -78,6 +80,7 @@ def manifest_fields(
         "compared_on": compared_on.as_json(),
         "gates": [gate.as_json() for gate in gates],
         "variants": list(variants),
+        "recommenders": list(recommenders),
     }
 
 

@@ -24,7 +24,9 @@ from dualtower.errors import BundleError, GateFailed, UsageError
 from dualtower.files import atomic_folder, remove_stale, write_text
 from dualtower.progress import say, step
 from dualtower_export.config import ExportConfig
+from dualtower_export.edge_cards import Identity
 from dualtower_export.edge_files import write_edge_files
+from dualtower_export.edge_recommenders import convert_recommenders, keep_what_ships
 from dualtower_export.edge_variants import convert_variants, measure_variants
 from dualtower_export.gate import Gate, failures
 from dualtower_export.gate_data import GateData, load_gate_data
@@ -149,10 +151,18 @@ def _build(
         tokenizer=tokenizer,
     )
     with step("TFLite variants"):  # first, while this process is small: the workers are not
-        files = convert_variants(trained, tokenizer, data, plan.config, edge=edge, scratch=scratch)
+        identity = Identity.of(trained, plan.encoder, plan.config, plan.fingerprint)
+        files = convert_variants(
+            trained, tokenizer, data, plan.config, identity, edge=edge, scratch=scratch
+        )
         measured = measure_variants(files, trained, reference, data)
     variants, gates = _decide(measured, plan.config, edge)
     _stop_if_refused(gates, variants, rejected)
+    with step("recommender for a phone"):
+        asked = convert_recommenders(
+            trained, data, plan.config, identity, edge=edge, scratch=scratch
+        )
+        recommenders = keep_what_ships(asked, plan.config, edge)
     with step("SavedModels"):
         folders = write_models(plan, samples, serving)
         write_server_configs(serving, plan.config)
@@ -166,7 +176,7 @@ def _build(
             edge, trained, tokenizer, fingerprint=plan.fingerprint, version=plan.config.version
         )
         fields = manifest_fields(
-            plan, read_results(trained.path), gates, variants,
+            plan, read_results(trained.path), gates, variants, recommenders,
             compared_on=data, data_path=data_path, command=command,
         )  # fmt: skip
         card = model_card(plan.fingerprint, fields)

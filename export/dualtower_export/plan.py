@@ -46,6 +46,7 @@ class Plan:
         models = len(MODELS) * (weights + catalogue)
         models += (self.config.encoder_copies - 1) * weights
         edge = len(self.config.variants) * weights + catalogue
+        edge += 2 * len(self.config.edge_recommenders) * catalogue
         return models + edge + 2 * catalogue + (64 << 20)
 
     def describe(self, model: str) -> Description:

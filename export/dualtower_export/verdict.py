@@ -9,7 +9,7 @@ from typing import Any
 from dualtower_export.config import ExportConfig
 from dualtower_export.fidelity import RankingChange
 
-__all__ = ["DO_NOT_SHIP", "SHIP", "Measured", "judge"]
+__all__ = ["DO_NOT_SHIP", "SHIP", "Measured", "judge", "ranking_reasons"]
 
 SHIP, DO_NOT_SHIP = "ship", "do not ship"
 # one-sided 95 %: a shortfall that the users compared cannot tell from chance is forgiven
@@ -61,7 +61,6 @@ def judge(measured: Measured, config: ExportConfig) -> list[str]:
     """
     exact = measured.variant == "float32"
     lowest = config.parity_cosine if exact else config.variant_cosine_min
-    ranking = measured.ranking
     reasons = []
     if not measured.cosine_mean >= config.variant_cosine_mean:
         reasons.append(
@@ -74,6 +73,12 @@ def judge(measured: Measured, config: ExportConfig) -> list[str]:
             f"cosine of tastes to float's {measured.cosine_min:.4f} at worst, below {lowest} "
             f"(export.{name})"
         )
+    return reasons + ranking_reasons(measured.ranking, config)
+
+
+def ranking_reasons(ranking: RankingChange, config: ExportConfig) -> list[str]:
+    """Why lists are too far from float's; empty when they are near enough."""
+    reasons = []
     if not ranking.overlap >= config.variant_overlap_at_10:
         reasons.append(
             f"keeps {ranking.overlap:.3f} of float's top ten, "

@@ -54,7 +54,7 @@ def test_int8_shrinks_the_table_too(bundle) -> None:
         for variant in VARIANTS
     }
     assert sizes["float32"] > sizes["float16"] > sizes["dynamic_int8"]
-    assert sizes["dynamic_int8"] < 0.55 * sizes["float32"]
+    assert sizes["dynamic_int8"] < 0.6 * sizes["float32"]  # the metadata and graph stay as they are
 
 
 def test_the_manifest_says_what_the_files_are(bundle) -> None:

@@ -30,6 +30,8 @@ from dualtower_export import ExportConfig
         ("export.half_error=0.0", "half_error must be above 0"),
         ("export.half_cosine=2.0", "0..1"),
         ("export.batch_timeout_us=-1", "must not be negative"),
+        ('export.edge_recommenders=["int4"]', "distinct names of int8, float16; got int4"),
+        ("export.edge_k=9", "edge_k must be at least 10"),
         ("export.parity_error=0.0", "above 0"),
         ("export.variant_cosine_min=1.5", "0..1"),
         ("export.kmax=5", "did you mean 'k_max'"),

@@ -23,7 +23,7 @@ from dualtower_export import ExportConfig, export_bundle
 from dualtower_export.pipeline import rejected_path
 from dualtower_export.plan import check_room
 
-FEW = ExportConfig(variants=("float32",), batch_sizes=(1,), k_max=5)
+FEW = ExportConfig(variants=("float32",), edge_recommenders=(), batch_sizes=(1,), k_max=5)
 
 
 def test_a_bundle_is_whole(bundle, plan) -> None:
@@ -45,7 +45,7 @@ def test_a_bundle_is_whole(bundle, plan) -> None:
         "index/catalogue.parquet",
         "model_card.md",
     } <= names
-    assert len(names) == 3 * 5 + 3 + 6 + 4 + 1 + 1
+    assert len(names) == 3 * 5 + 3 + (6 + 2) + 4 + 1 + 1
     assert not [name for name in names if "scratch" in name]
 
 

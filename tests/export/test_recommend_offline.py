@@ -13,7 +13,8 @@ import pytest
 
 from dualtower.cli import main
 from dualtower.errors import BundleError, UsageError
-from dualtower_export.bundle_towers import open_bundle_towers, recorded_data
+from dualtower_export.bundle_towers import open_bundle_towers
+from dualtower_export.recorded_data import recorded_data
 
 
 @pytest.fixture(scope="session")
@@ -224,8 +225,8 @@ def test_two_runs_of_the_command_write_the_same_bytes_whatever_the_chunk(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--run", "RUN", "--bundle", "RUN"], "one of the two"),
-        ([], "one of the two"),
+        (["--run", "RUN", "--bundle", "RUN"], "one of the three"),
+        ([], "one of the three"),
         (["--run", "RUN", "--data", "/no/such/data"], "say where it is by --data"),
         (["--run", "RUN", "--k", "0"], "k must be at least 1"),
         (["--run", "RUN", "--candidates", "NONE"], "holds no id"),

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dualtower_trainer.checkpoint import Trained
+if TYPE_CHECKING:  # a phone's towers need no TensorFlow
+    from dualtower_trainer.checkpoint import Trained
 
 __all__ = ["Towers", "towers_of"]
 
