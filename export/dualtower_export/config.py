@@ -57,6 +57,7 @@ class ExportConfig:
         half_error: parity_error of an item tower that computes in bfloat16 or float16.
         half_cosine: its parity_cosine.
         batch_timeout_us: how long an open batch waits for more requests.
+        batch_threads: batches that the server runs at the same time; 0: one for each of its cores.
         max_enqueued_batches: length of the server's queue; beyond it requests are refused.
         gate_users: held-out users on which rankings are compared.
         gate_texts: item texts on which embeddings are compared.
@@ -94,6 +95,7 @@ class ExportConfig:
     half_error: float = 0.02
     half_cosine: float = 0.999
     batch_timeout_us: int = 1_000
+    batch_threads: int = 0
     max_enqueued_batches: int = 64
     gate_users: int = 500
     gate_texts: int = 1_000
@@ -124,8 +126,9 @@ class ExportConfig:
             raise ValueError(f"index_dtype must be one of {allowed}, got {self.index_dtype}")
         if self.ivf_lists < 0:
             raise ValueError(f"ivf_lists must not be negative, got {self.ivf_lists}")
-        if self.batch_timeout_us < 0:
-            raise ValueError(f"batch_timeout_us must not be negative, got {self.batch_timeout_us}")
+        for name in ("batch_timeout_us", "batch_threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         unknown = [name for name in self.variants if name not in VARIANTS]
         if unknown or len(set(self.variants)) < len(self.variants):
             raise ValueError(

@@ -38,11 +38,16 @@ def batching_config(config: ExportConfig) -> str:
     first element instead of "" (tensorflow/serving#1279), which the signatures are built to ignore.
     """
     sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in config.batch_sizes)
+    # By default the server has one for each core, and with `dualtower serve --aim throughput` each
+    # batch a core to itself; with one thread, one batch at a time gets them all.
+    threads = f"num_batch_threads {{ value: {config.batch_threads} }}\n" * bool(
+        config.batch_threads
+    )
     return (
         f"max_batch_size {{ value: {config.batch_sizes[-1]} }}\n"
         f"batch_timeout_micros {{ value: {config.batch_timeout_us} }}\n"
         f"max_enqueued_batches {{ value: {config.max_enqueued_batches} }}\n"
-        f"{sizes}"
+        f"{threads}{sizes}"
         "pad_variable_length_inputs: true\n"
     )
 

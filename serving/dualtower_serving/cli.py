@@ -15,6 +15,7 @@ from dualtower.bundle import Bundle
 from dualtower.errors import UnavailableError
 from dualtower.progress import say
 from dualtower_serving import engines
+from dualtower_serving.compute import AIMS
 from dualtower_serving.engines import Plan
 from dualtower_serving.failures import explain
 from dualtower_serving.launch import READY_TIMEOUT_S, RunningServer, prepare, start
@@ -44,6 +45,14 @@ __all__ = ["serve"]
     "--image", default=engines.DEFAULT_IMAGE, show_default=True, help="Image of the docker engine."
 )
 @click.option(
+    "--aim",
+    type=click.Choice(AIMS),
+    default=AIMS[0],
+    show_default=True,
+    help="What the cores are spent on: many requests at once, or one as fast as can be (with "
+    "--no-batching).",
+)
+@click.option(
     "--flag",
     "flags",
     multiple=True,
@@ -65,6 +74,7 @@ def serve(
     port: int,
     batching: bool | None,
     image: str,
+    aim: str,
     flags: tuple[str, ...],
     ready_timeout_s: float,
     logs: bool,
@@ -77,7 +87,7 @@ def serve(
     """
     opened = Bundle.open(bundle)
     if dry_run:
-        _dry_run(opened, engine, port, batching, image, flags, as_json=as_json)
+        _dry_run(opened, engine, port, batching, image, aim, flags, as_json=as_json)
         return
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -88,6 +98,7 @@ def serve(
             batching=batching,
             image=image,
             flags=flags,
+            aim=aim,
             ready_timeout_s=ready_timeout_s,
             log=(lambda line: say(f"[server] {line}")) if logs else None,
             announce=_announce,
@@ -107,6 +118,7 @@ def _dry_run(
     port: int,
     batching: bool | None,
     image: str,
+    aim: str,
     flags: tuple[str, ...],
     *,
     as_json: bool,
@@ -119,6 +131,7 @@ def _dry_run(
             batching=batching,
             image=image,
             flags=flags,
+            aim=aim,
             runtime=Path(runtime),
         )
         say(f"# {plan.engine} would read this models.config:\n{bundle.models_config()}")

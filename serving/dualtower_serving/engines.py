@@ -18,6 +18,7 @@ from pathlib import Path
 
 from dualtower.bundle import CONTAINER_ROOT, Bundle
 from dualtower.errors import UnavailableError, UsageError
+from dualtower_serving.compute import AIMS, compute_for
 
 __all__ = ["BINARY", "DEFAULT_IMAGE", "ENGINES", "Plan", "choose", "plan"]
 
@@ -30,8 +31,7 @@ _CONTAINER_PORT = 8500
 _DOCKER_ANSWER_S = 10.0
 # a bundle never changes: what fails to load once fails always, and by default six times in a row
 _FAIL_FAST = "--max_num_load_retries=0"
-# oneDNN is off by default on some CPUs, where it halves the time of a BERT
-_ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "1"}
+_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "1"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def plan(
     batching: bool | None = None,
     image: str = DEFAULT_IMAGE,
     flags: Sequence[str] = (),
+    aim: str = AIMS[0],
 ) -> Plan:
     """The command for an engine that `choose` gave.
 
@@ -97,10 +98,14 @@ def plan(
         batching: None takes it where the engine has it.
         image: the container image.
         flags: further flags of the model server, "--name=value"; they win over those set here.
+        aim: what the cores are spent on; see `compute`.
 
     Raises:
-        UsageError: batching was asked of the embedded engine.
+        UsageError: batching was asked of the embedded engine, or there is no such aim.
     """
+    compute = compute_for(aim)
+    flags = (*compute.flags, *flags)
+    environment = {**_ENVIRONMENT, **compute.environment}
     if engine == "embedded" and batching:
         raise UsageError(
             "the embedded engine does not batch; leave --batching out, "
@@ -108,7 +113,9 @@ def plan(
         )
     batched = engine != "embedded" if batching is None else batching
     if engine == "docker":
-        return _docker_plan(bundle, port=port, image=image, batching=batched, flags=flags)
+        return _docker_plan(
+            bundle, port=port, image=image, batching=batched, flags=flags, environment=environment
+        )
     program = (
         (BINARY,)
         if engine == "binary"
@@ -122,14 +129,20 @@ def plan(
         *(_batching_flags(str(bundle.serving_path)) if batched else ()),
         *flags,
     )
-    return Plan(engine, command, _ENVIRONMENT, batching=batched)
+    return Plan(engine, command, environment, batching=batched)
 
 
 def _docker_plan(
-    bundle: Bundle, *, port: int, image: str, batching: bool, flags: Sequence[str]
+    bundle: Bundle,
+    *,
+    port: int,
+    image: str,
+    batching: bool,
+    flags: Sequence[str],
+    environment: Mapping[str, str],
 ) -> Plan:
     name = f"dualtower-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    variables = [f"--env={key}={value}" for key, value in _ENVIRONMENT.items()]
+    variables = [f"--env={key}={value}" for key, value in environment.items()]
     command = (
         "docker",
         "run",

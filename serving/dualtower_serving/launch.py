@@ -19,6 +19,7 @@ from dualtower.bundle import MODELS, Bundle
 from dualtower.errors import BundleError, UnavailableError, UsageError
 from dualtower_clients import ClientError, ServingClient
 from dualtower_serving import engines, supervise
+from dualtower_serving.compute import AIMS
 from dualtower_serving.engines import Plan
 from dualtower_serving.failures import explain
 
@@ -163,6 +164,7 @@ def start(
     batching: bool | None = None,
     image: str = engines.DEFAULT_IMAGE,
     flags: Sequence[str] = (),
+    aim: str = AIMS[0],
     ready_timeout_s: float = READY_TIMEOUT_S,
     log: Callable[[str], None] | None = None,
     announce: Callable[[Plan], None] | None = None,
@@ -176,6 +178,7 @@ def start(
         batching: None takes it where the engine has it.
         image: the image of the docker engine.
         flags: further flags of the model server, "--name=value".
+        aim: throughput or latency; see `compute`.
         ready_timeout_s: how long loading and warm-up may take.
         log: called with each line that the server writes, in a thread.
         announce: called with the plan before the server is started.
@@ -198,6 +201,7 @@ def start(
             batching=batching,
             image=image,
             flags=flags,
+            aim=aim,
             runtime=runtime,
         )
         if announce is not None:
@@ -222,6 +226,7 @@ def prepare(
     batching: bool | None,
     image: str,
     flags: Sequence[str],
+    aim: str = AIMS[0],
     runtime: Path,
 ) -> tuple[Plan, int]:
     """The plan, with its configuration written into `runtime`, and the port."""
@@ -245,6 +250,7 @@ def prepare(
         batching=batching,
         image=image,
         flags=flags,
+        aim=aim,
     )
     return plan, port
 

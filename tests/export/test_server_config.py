@@ -32,6 +32,11 @@ def test_batching_numbers_are_wrapped_and_end_at_the_largest_size() -> None:
     assert set(plain) == {"allowed_batch_sizes"}  # the one repeated int64 of that message
 
 
+def test_batch_threads_are_the_servers_own_unless_they_are_set() -> None:
+    assert "num_batch_threads" not in batching_config(ExportConfig())
+    assert "num_batch_threads { value: 2 }\n" in batching_config(ExportConfig(batch_threads=2))
+
+
 def test_monitoring_is_on() -> None:
     assert 'path: "/monitoring/prometheus/metrics"' in monitoring_config()
     assert "enable: true" in monitoring_config()
