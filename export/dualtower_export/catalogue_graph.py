@@ -1,7 +1,9 @@
 """The catalogue inside of a graph: ids and texts to rows, rows to vectors.
 
 The tables are StaticHashTables with their keys in the graph, which any TensorFlow server
-initialises by itself; the vectors are one variable that all signatures of a model share.
+initialises by itself; the vectors are one variable that all signatures of a model share. Rows are
+gathered from its value: `tf.gather` on the variable would turn into a ResourceGather, after which
+TensorFlow copies the whole table at each read, that of the retrieval among them.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ class CatalogueGraph(tf.Module):
 
     def vectors_of_rows(self, rows: tf.Tensor) -> tf.Tensor:
         """float32 [entries, dim] of known int32 rows [entries]."""
-        return tf.gather(self._vectors, rows)
+        return tf.gather(self._vectors.read_value(), rows)
 
     def vectors_of_texts(
         self, texts: tf.Tensor, encode: Callable[[tf.Tensor], tf.Tensor]
@@ -66,7 +68,7 @@ class CatalogueGraph(tf.Module):
                 run at all when every text is known.
         """
         rows = self.rows_of_texts(texts)
-        known = tf.gather(self._vectors, tf.maximum(rows, 0))
+        known = tf.gather(self._vectors.read_value(), tf.maximum(rows, 0))
         unknown = tf.where(rows < 0)
 
         def filled() -> tf.Tensor:

@@ -158,7 +158,7 @@ def score_again(
     # absent ones behind all rows, where the order of equal scores does not reach
     order = tf.argsort(tf.where(tf.math.is_inf(coarse), tf.int32.max, rows), axis=1, stable=True)
     coarse, rows = (tf.gather(part, order, batch_dims=1) for part in (coarse, rows))
-    scores = tf.matmul(tf.gather(vectors, rows), users[:, :, None])[:, :, 0]
+    scores = tf.matmul(tf.gather(vectors.read_value(), rows), users[:, :, None])[:, :, 0]
     scores = tf.where(tf.math.is_inf(coarse), coarse, scores)
     return _first(scores, rows, k)
 

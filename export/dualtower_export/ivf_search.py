@@ -64,10 +64,14 @@ class IvfSearch(tf.Module):
 
     def __call__(self, users: tf.Tensor, excluded: tf.Tensor) -> Best:
         """The best rows of users float32 [batch, dim]; arguments and answer as of `ExactSearch`."""
+        return self.by_probes(users, excluded, self._probes)
+
+    def by_probes(self, users: tf.Tensor, excluded: tf.Tensor, probes: int) -> Best:
+        """The same with another number of probes, at most that of the lists."""
 
         def one(place: tf.Tensor) -> Best:
             mine = tf.boolean_mask(excluded[:, 1], tf.equal(excluded[:, 0], place))
-            return self._of_one(users[place], mine)
+            return self._of_one(users[place], mine, probes)
 
         return tf.map_fn(
             one,
@@ -79,12 +83,12 @@ class IvfSearch(tf.Module):
             parallel_iterations=_AT_ONCE,
         )
 
-    def _of_one(self, user: tf.Tensor, mine: tf.Tensor) -> Best:
+    def _of_one(self, user: tf.Tensor, mine: tf.Tensor, probes: int) -> Best:
         """The best rows of one user float32 [dim], without the rows `mine` int32 [e]."""
         mine, _ = tf.unique(mine)
-        lists = tf.gather(self._list_of_row, mine)
+        lists = tf.gather(self._list_of_row.read_value(), mine)
         mine, lists = (tf.boolean_mask(part, lists >= 0) for part in (mine, lists))
-        probed = self._probed(user, lists)
+        probed = self._probed(user, lists, probes)
         starts, sizes = tf.gather(self._starts, probed), tf.gather(self._sizes, probed)
         places = tf.raw_ops.RaggedRange(
             starts=starts, limits=starts + sizes, deltas=tf.constant(1), Tsplits=tf.int32
@@ -94,10 +98,10 @@ class IvfSearch(tf.Module):
         scores = self._without(scores, mine, lists, probed, shift)
         return self._best(user, scores, places)
 
-    def _probed(self, user: tf.Tensor, lists: tf.Tensor) -> tf.Tensor:
+    def _probed(self, user: tf.Tensor, lists: tf.Tensor, probes: int) -> tf.Tensor:
         """int32 lists to read, best first: `probes`, or more where too many items are excluded."""
         promise = tf.linalg.matvec(self._centres, user[: self._centres.shape[1]]) + self._bonus
-        _, probed = tf.math.top_k(promise, self._probes)
+        _, probed = tf.math.top_k(promise, probes)
         gone = tf.math.unsorted_segment_sum(
             tf.ones_like(lists), lists, num_segments=self._sizes.shape[0]
         )
@@ -114,11 +118,15 @@ class IvfSearch(tf.Module):
 
     def _scores(self, user: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         if self._codes is None:
-            rows = tf.gather(self._members, places)
-            return tf.linalg.matvec(tf.gather(self._vectors, rows), user)
-        codes = tf.cast(tf.gather(self._codes, places), tf.float32)
+            rows = tf.gather(self._members.read_value(), places)
+            return tf.linalg.matvec(tf.gather(self._vectors.read_value(), rows), user)
+        codes = tf.cast(tf.gather(self._codes.read_value(), places), tf.float32)
         scores = tf.linalg.matvec(codes, user[: self._codes.shape[1]])
-        return scores if self._scales is None else scores * tf.gather(self._scales, places)
+        return (
+            scores
+            if self._scales is None
+            else scores * tf.gather(self._scales.read_value(), places)
+        )
 
     def _without(
         self,
@@ -133,7 +141,7 @@ class IvfSearch(tf.Module):
         shift_of_list = tf.tensor_scatter_nd_update(lost, probed[:, None], shift)
         theirs = tf.gather(shift_of_list, lists)
         read = theirs > tf.int32.min
-        at = tf.boolean_mask(tf.gather(self._place_of_row, mine) + theirs, read)
+        at = tf.boolean_mask(tf.gather(self._place_of_row.read_value(), mine) + theirs, read)
         gone = tf.fill([tf.size(at)], tf.constant(-np.inf, tf.float32))
         return tf.tensor_scatter_nd_update(scores, at[:, None], gone)
 
@@ -142,7 +150,7 @@ class IvfSearch(tf.Module):
         wanted = self._k if self._codes is None else self._candidates
         best, _ = tf.math.top_k(scores, tf.minimum(wanted, tf.size(scores)))
         chosen = tf.where((scores >= best[-1]) & (scores > -np.inf))[:, 0]  # all that tie, too
-        rows = tf.gather(self._members, tf.gather(places, chosen))
+        rows = tf.gather(self._members.read_value(), tf.gather(places, chosen))
         coarse = tf.gather(scores, chosen)
         scores, rows = score_again(self._vectors, user[None], coarse[None], rows[None], self._k)
         return scores[0], rows[0]

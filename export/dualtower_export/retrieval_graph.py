@@ -14,13 +14,13 @@ class Retrieval(tf.Module):
     """A search, with the ids of what it finds.
 
     Args:
-        item_ids: str [n].
+        item_ids: str [n], or a string tensor that several share.
         search: ranks rows; see `ExactSearch`.
     """
 
-    def __init__(self, item_ids: np.ndarray, search: Search) -> None:
+    def __init__(self, item_ids: np.ndarray | tf.Tensor, search: Search) -> None:
         super().__init__(name="retrieval")
-        self._item_ids = tf.constant(list(item_ids), tf.string)
+        self._item_ids = tf.constant(item_ids, tf.string)
         self._search = search
 
     def __call__(self, users: tf.Tensor, excluded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -8,10 +8,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dualtower_export.catalogue_graph import CatalogueGraph
+from dualtower_export.catalogue_index import CatalogueIndex
 from dualtower_export.exact_search import CodedSearch, ExactSearch
 from dualtower_export.index_codes import encode
 from dualtower_export.ivf_lists import build_lists
 from dualtower_export.ivf_search import IvfSearch
+from dualtower_export.op_list import foreign_ops
 
 DTYPES = ("float32", "float16", "int8")
 PIECES = (1, 500, 1 << 22)  # scores at a time: chunks of one block, of a few, the whole
@@ -230,3 +233,33 @@ def test_a_million_scores_are_never_there_at_once() -> None:
     assert max(shape[0] * shape[1] for shape in sizes) <= 64_000
     assert sum(shape[0] for shape in sizes) == 20_000
     assert np.array_equal(rows, brute_force(vectors, users, np.zeros(20_000, bool), none, 5)[1])
+
+
+def test_no_search_makes_the_server_copy_its_table() -> None:
+    """A ResourceGather of a variable lets every later read of it copy the whole."""
+    random = np.random.default_rng(2)
+    vectors, blocked = catalogue(random, 90, 6), np.zeros(90, bool)
+    rows = [str(row) for row in range(90)]
+    graph = CatalogueGraph(CatalogueIndex.of(rows, rows), vectors)
+    lookup = tf.function(graph.vectors_of_rows, input_signature=[tf.TensorSpec([None], tf.int32)])
+    functions = [lookup.get_concrete_function()]
+    for search in (
+        exact(vectors, blocked, 5),
+        exact(vectors, blocked, 5, "int8"),
+        inverted(vectors, blocked, 5),
+        inverted(vectors, blocked, 5, dtype="float16"),
+    ):
+        function = tf.function(
+            search.__call__,
+            input_signature=[
+                tf.TensorSpec([None, 6], tf.float32), tf.TensorSpec([None, 2], tf.int32),
+            ],
+        )  # fmt: skip
+        functions.append(function.get_concrete_function())
+    for function in functions:
+        definition = function.graph.as_graph_def()
+        nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+        ops = {node.op for node in nodes}
+        assert "ReadVariableOp" in ops
+        assert not {op for op in ops if op.startswith("Resource")}
+        assert foreign_ops(ops) == []
