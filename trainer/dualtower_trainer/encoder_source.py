@@ -13,7 +13,7 @@ from dualtower_trainer.data import Split
 from dualtower_trainer.encoder import Encoder, EncoderConfig
 from dualtower_trainer.finetune_config import FinetuneConfig
 
-__all__ = ["resolve_encoder", "tuned_encoder"]
+__all__ = ["require_encoder", "resolve_encoder", "tuned_encoder"]
 
 
 def resolve_encoder(
@@ -44,13 +44,21 @@ def resolve_encoder(
         if not folder.exists():
             make_tiny(list(texts), folder, seed=0)
         return Encoder.load(folder, config.max_tokens)
-    folder = Path(config.name).expanduser()
-    if not folder.is_dir():
+    require_encoder(config)
+    return Encoder.load(Path(config.name).expanduser(), config.max_tokens)
+
+
+def require_encoder(config: EncoderConfig) -> None:
+    """Refuses a name that `resolve_encoder` cannot have anything for, before anything is written.
+
+    Raises:
+        UsageError: neither one of ours nor a folder.
+    """
+    if config.name not in ("minilm", "tiny") and not Path(config.name).expanduser().is_dir():
         raise UsageError(
             f'encoder {config.name!r} is neither "minilm", "tiny" nor a folder; '
             "see `dualtower encoder fetch --help`"
         )
-    return Encoder.load(folder, config.max_tokens)
 
 
 def tuned_encoder(encoder: Encoder, parts: Split, config: FinetuneConfig, run: Path) -> Encoder:

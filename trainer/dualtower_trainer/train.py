@@ -30,7 +30,7 @@ from dualtower_trainer.closed_form.choose import Choice
 from dualtower_trainer.data import data_hashes, data_report, load_dataset, split
 from dualtower_trainer.data.text_lengths import cached_vocabulary
 from dualtower_trainer.encoder import Encoder
-from dualtower_trainer.encoder_source import resolve_encoder, tuned_encoder
+from dualtower_trainer.encoder_source import require_encoder, resolve_encoder, tuned_encoder
 from dualtower_trainer.fit_final import fit_final
 from dualtower_trainer.heads.labels import split_labels
 from dualtower_trainer.item_texts import read_item_texts
@@ -61,6 +61,7 @@ def train(data: Path, run: Path, config: RunConfig, *, overwrite: bool = False) 
             diverged.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    require_encoder(config.encoder)
     dataset = load_dataset(data)
     inner, with_hidden = inner_split(dataset, config)
     everything = split(dataset, config.split, refit=True, activity=config.filter)

@@ -151,3 +151,4 @@ def test_wrong_settings_exit_with_2(
     assert result.exception is not None
     assert getattr(result.exception, "exit_code", None) == 2
     assert message in str(result.exception)
+    assert not (tmp_path / "run").exists()
