@@ -57,11 +57,12 @@ def export(
     first; if a gate says no, nothing is written but BUNDLE.rejected.json, and the exit code is 1.
 
     \b
-    Settings (export.KEY): version, k_max, variants, edge_recommenders, edge_k, batch_sizes,
-    batch_timeout_us, max_enqueued_batches, gate_users, gate_texts, parity_texts, parity_users,
+    Settings (export.KEY): version, k_max, index, index_dtype, index_oversample, ivf_lists,
+    ivf_probes, ivf_recall, variants, edge_recommenders, edge_k, edge_most_items, batch_sizes,
+    length_buckets, encoder_copies, compute_dtype, half_error, half_cosine, batch_timeout_us,
+    batch_threads, max_enqueued_batches, gate_users, gate_texts, parity_texts, parity_users,
     parity_error, parity_cosine, variant_cosine_mean, variant_cosine_min, variant_overlap_at_10,
-    variant_recall_ratio, index, index_dtype, index_oversample, ivf_lists, ivf_probes, ivf_recall,
-    jobs, seed, data_licence, encoder_licence
+    variant_recall_ratio, jobs, seed, data_licence, encoder_licence
 
     \b
     Example:

@@ -45,6 +45,8 @@ class ExportConfig:
         edge_recommenders: formats of the catalogue in which a phone gets the whole recommender as
             TFLite files; none leaves it out.
         edge_k: length of its list; cut to the size of the catalogue.
+        edge_most_items: a larger catalogue gets no recommender for a phone, whose file would take
+            dim bytes an item in int8, and a conversion twenty times that.
         batch_sizes: sizes to which the server pads a batch; the last is the most rows of a request.
         length_buckets: numbers of word pieces to which the rows of a batch are padded, as far as
             they are below the run's `max_tokens`; none pads every batch to that.
@@ -88,6 +90,7 @@ class ExportConfig:
     variants: tuple[str, ...] = VARIANTS
     edge_recommenders: tuple[str, ...] = ("int8",)
     edge_k: int = 100
+    edge_most_items: int = 200_000
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     length_buckets: tuple[int, ...] = (8, 12, 16, 24, 32, 64, 128, 256)
     encoder_copies: int = 2
@@ -114,7 +117,8 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         for name in (
-            "version", "k_max", "max_enqueued_batches", "gate_users", "gate_texts",
+            "version", "k_max", "edge_most_items",
+            "max_enqueued_batches", "gate_users", "gate_texts",
             "parity_texts", "parity_users", "jobs", "index_oversample", "ivf_probes",
         ):  # fmt: skip
             if getattr(self, name) < 1:

@@ -94,8 +94,16 @@ def convert_recommenders(
     """Writes `edge/recommender.VARIANT.tflite` and `edge/catalogue.VARIANT.tflite`, and asks them.
 
     `convert_variants` must have run: the histories lie in `scratch`, the user tower in `edge`.
+    A catalogue beyond `config.edge_most_items` gets none.
     """
-    k = min(config.edge_k, len(trained.item_ids))
+    items = len(trained.item_ids)
+    if config.edge_recommenders and items > config.edge_most_items:
+        say(
+            f"  {items:,} items are more than export.edge_most_items, {config.edge_most_items:,}: "
+            "no recommender for a phone"
+        )
+        return []
+    k = min(config.edge_k, items)
     jobs = [
         RecommenderJob(
             run=str(trained.path.resolve()),

@@ -46,6 +46,7 @@ training and {catalogue["blocked"]} are never recommended.""",
         _quality(fields["evaluation"]),
         training_section(fields),
         _variants(fields["variants"], fields["compared_on"]),
+        _recommenders(fields.get("recommenders", [])),
         _gates(fields["gates"]),
         f"""## Limits
 - A text beyond {space["item_tokens"]} word pieces is cut; a history beyond
@@ -150,6 +151,30 @@ def _variants(variants: Sequence[Mapping[str, Any]], compared_on: Mapping[str, A
 Against the float towers on {compared_on["users"]} {_people(compared_on)}. The item
 tower is judged on {compared_on["texts"]} texts alone, the user tower on the whole catalogue, so
 their Recall@10 are not comparable.
+
+{_table(head, rows)}"""
+
+
+def _recommenders(recommenders: Sequence[Mapping[str, Any]]) -> str:
+    if not recommenders:
+        return ""
+    rows = [
+        [
+            "one file" if one["form"] == "recommender" else "catalogue, with a user tower",
+            one["variant"],
+            f"{one['size_bytes'] / 1e6:.2f} ({one['gzip_bytes'] / 1e6:.2f})",
+            f"{_rounded(one['recall_at_10'])} ({_rounded(one['recall_at_10_float'])})",
+            f"{one['overlap_at_10']:.3f}",
+            " / ".join(f"{one['ms_p50'][threads]:.2f}" for threads in sorted(one["ms_p50"])),
+            one["verdict"] + (f": {one['reason']}" if one["reason"] else ""),
+        ]
+        for one in recommenders
+    ]
+    head = ["recommender", "catalogue in", "MB (gzip)", "Recall@10 (float)", "overlap@10",
+            "ms with 1 / 2 threads", "verdict"]  # fmt: skip
+    return f"""## Recommender for a phone
+A list of {recommenders[0]["k"]} over the whole catalogue, beside the float ranking of the same
+people; the time is the median on the machine that exported.
 
 {_table(head, rows)}"""
 

@@ -32,6 +32,7 @@ from dualtower_export import ExportConfig
         ("export.batch_timeout_us=-1", "batch_timeout_us must not be negative"),
         ("export.batch_threads=-1", "batch_threads must not be negative"),
         ('export.edge_recommenders=["int4"]', "distinct names of int8, float16; got int4"),
+        ("export.edge_most_items=0", "edge_most_items must be at least 1"),
         ("export.edge_k=9", "edge_k must be at least 10"),
         ("export.parity_error=0.0", "above 0"),
         ("export.variant_cosine_min=1.5", "0..1"),

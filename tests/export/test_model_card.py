@@ -68,6 +68,9 @@ def test_how_it_was_made(bundle) -> None:
     assert wide["table_bytes"] == 4 * rows * (31 + 1)
     assert f"{wide['pieces']} word pieces and {wide['pairs']} pairs" in card
     assert "users of the test period, which training has not seen" in card
+    assert "## Recommender for a phone\nA list of 60 over" in card
+    assert "| one file | int8 |" in card
+    assert "| catalogue, with a user tower | int8 |" in card
 
 
 def test_what_training_has_seen_is_not_called_quality(bundle) -> None:
@@ -78,7 +81,8 @@ def test_what_training_has_seen_is_not_called_quality(bundle) -> None:
                 "trends": []}}  # fmt: skip
     fields = {**bundle.manifest, "compared_on": compared_on, "wide": wide, "training": training,
               "data_report": {"interactions": 5}}  # fmt: skip
-    card = model_card("f" * 64, fields)
+    card = model_card("f" * 64, {**fields, "recommenders": []})
+    assert "Recommender for a phone" not in card
     assert "users of the validation period, which training has seen: it compares formats" in card
     assert "Nothing was held out to judge by" in card
     assert "no wide part" in card
