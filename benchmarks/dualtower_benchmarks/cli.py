@@ -413,6 +413,7 @@ def topk(
 @click.option("--run", type=click.Path(path_type=Path, file_okay=False), help="Of `train`.")
 @click.option("--bundle", type=click.Path(path_type=Path, file_okay=False), help="Of `export`.")
 @click.option("--bench", type=click.Path(path_type=Path, dir_okay=False), help="Of `bench`.")
+@click.option("--topk", type=click.Path(path_type=Path, dir_okay=False), help="Of `bench topk`.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -421,7 +422,12 @@ def topk(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def report(
-    run: Path | None, bundle: Path | None, bench: Path | None, out: Path, as_json: bool
+    run: Path | None,
+    bundle: Path | None,
+    bench: Path | None,
+    topk: Path | None,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """One self-contained HTML page of what was trained, exported and measured.
 
@@ -430,7 +436,7 @@ def report(
     """
     from dualtower_benchmarks.report import write_report
 
-    written = write_report(run=run, bundle=bundle, bench=bench, out=out)
+    written = write_report(run=run, bundle=bundle, bench=bench, topk=topk, out=out)
     if as_json:
         click.echo(json.dumps(written.as_json(), ensure_ascii=False))
     else:

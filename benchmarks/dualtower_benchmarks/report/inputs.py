@@ -27,18 +27,22 @@ class Inputs:
     bundle: Document | None
     bench: Document | None
     absent: Mapping[str, str]
+    topk: Document | None = None  # of `bench topk`, which is about no bundle
 
 
-def read_inputs(*, run: Path | None, bundle: Path | None, bench: Path | None) -> Inputs:
+def read_inputs(
+    *, run: Path | None, bundle: Path | None, bench: Path | None, topk: Path | None = None
+) -> Inputs:
     """Reads what was given.
 
     Raises:
         UsageError: nothing was given, or a file that was given is missing or broken.
         BundleMismatch: the measurements are of another bundle.
     """
-    if run is None and bundle is None and bench is None:
+    if run is None and bundle is None and bench is None and topk is None:
         raise UsageError(
-            "a report needs something to report: give --run RUN, --bundle BUNDLE or --bench FILE"
+            "a report needs something to report: give --run RUN, --bundle BUNDLE, --bench FILE or "
+            "--topk FILE"
         )
     absent: dict[str, str] = {}
     manifest = None if bundle is None else Bundle.open(bundle).manifest
@@ -56,7 +60,20 @@ def read_inputs(*, run: Path | None, bundle: Path | None, bench: Path | None) ->
         bundle=manifest,
         bench=measured,
         absent=absent,
+        topk=None if topk is None else _read_topk(topk),
     )
+
+
+def _read_topk(path: Path) -> Document:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read ({error}); run `dualtower bench topk --out {path}`"
+        ) from error
+    if not isinstance(document, dict) or not {"settings", "points", "machine"} <= set(document):
+        raise UsageError(f"{path} is no result of `dualtower bench topk`; run it with --out {path}")
+    return document
 
 
 def _of_run(

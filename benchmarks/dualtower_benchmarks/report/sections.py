@@ -9,6 +9,7 @@ from typing import Any
 from dualtower_benchmarks.numerals import share
 from dualtower_benchmarks.report import tables
 from dualtower_benchmarks.report.edge_figure import edge_latency_panels, edge_trade_panels
+from dualtower_benchmarks.report.index_figure import index_panels
 from dualtower_benchmarks.report.inputs import Inputs
 from dualtower_benchmarks.report.quality_figure import quality_panels
 from dualtower_benchmarks.report.quality_tables import quality_tables
@@ -54,6 +55,7 @@ def sections_of(inputs: Inputs) -> list[Section]:
         _edge(inputs),
         _server(inputs),
         _devices(inputs),
+        *([_index(inputs.topk)] if inputs.topk is not None else []),
         _gates(inputs),
         _training(inputs),
         _data(inputs),
@@ -146,6 +148,19 @@ def _devices(inputs: Inputs) -> Section:
         ),
         tables=[tables.in_process_table(inputs.bench)],
         folded=[tables.points_table(inputs.bench, "in_process")],
+    )
+
+
+def _index(topk: Mapping[str, Any]) -> Section:
+    versions = ", ".join(f"{side}: {version}" for side, version in topk["engines"].items())
+    return Section(
+        "index",
+        "Search in a large catalogue",
+        note=(
+            "A made-up catalogue, searched by the recommender's graph in this process and by faiss "
+            f"beside it. {versions}. Ours also leaves out five items a user, and answers with ids."
+        ),
+        panels=index_panels(topk),
     )
 
 

@@ -33,7 +33,12 @@ class Written:
 
 
 def write_report(
-    *, run: Path | None, bundle: Path | None, bench: Path | None, out: Path
+    *,
+    run: Path | None,
+    bundle: Path | None,
+    bench: Path | None,
+    out: Path,
+    topk: Path | None = None,
 ) -> Written:
     """One HTML file of a run, its bundle and their measurements; each may be None.
 
@@ -41,7 +46,7 @@ def write_report(
         UsageError: nothing to report, or a given file is missing or broken.
         BundleMismatch: the measurements are of another bundle.
     """
-    inputs = read_inputs(run=run, bundle=bundle, bench=bench)
+    inputs = read_inputs(run=run, bundle=bundle, bench=bench, topk=topk)
     sentences = findings(inputs)
     sections = sections_of(inputs)
     page = _template().render(
