@@ -95,7 +95,7 @@ class ExportConfig:
     length_buckets: tuple[int, ...] = (8, 12, 16, 24, 32, 64, 128, 256)
     encoder_copies: int = 2
     compute_dtype: str = "float32"
-    half_error: float = 0.02
+    half_error: float = 0.005
     half_cosine: float = 0.999
     batch_timeout_us: int = 1_000
     batch_threads: int = 0

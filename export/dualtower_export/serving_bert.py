@@ -4,9 +4,9 @@
                                             no:  the layers over the real tokens alone        │
                                                             masked mean ◄─────────────────────┘
 
-The weights are the encoder's own, by their Hugging Face names, so that whatever made them (a fetched
-folder, training, LoRA merged into the matrices) is served in this form, while training, tfmot and
-TFLite keep the Keras model of `dualtower_trainer.bert`. What makes it fast, each measured by
+The weights are the encoder's own, by their Hugging Face names: whatever made them (a folder,
+training, LoRA merged into the matrices) is served in this form, while training, tfmot and TFLite
+keep the Keras model of `dualtower_trainer.bert`. What makes it fast, each measured by
 `dualtower bench graph`:
 
 - hidden states are [tokens, hidden]: a bias, and GELU or the residual sum, directly behind a 2-D
@@ -101,13 +101,13 @@ class ServingBert:
                 lambda: self._run(states, bias, tf.identity, tf.identity),
                 lambda: self._real_tokens(states, bias, mask),
             )
-        return _masked_mean(tf.cast(states, tf.float32), tf.cast(mask, tf.float32))
+        return _masked_mean(states, _wide(mask))
 
     def _embedded(self, ids: tf.Tensor) -> tf.Tensor:
         """The first hidden states [batch * tokens, hidden]."""
         weights = self._embedding
-        rows = tf.gather(_tensor(weights.words), ids)
-        rows += _tensor(weights.places)[: tf.shape(ids)[1]]
+        rows = _wide(tf.gather(_tensor(weights.words), ids))
+        rows += _wide(_tensor(weights.places)[: tf.shape(ids)[1]])
         flat = tf.reshape(rows, [-1, self._config.hidden_size])
         return self._norm(flat, weights.gamma, weights.beta)
 
@@ -152,11 +152,11 @@ class ServingBert:
     ) -> tf.Tensor:
         projected = spread(self._dense(states, weights.qkv, weights.qkv_bias))
         mixed = collect(self._attention(projected, bias))
-        mixed = self._dense(mixed, weights.mix, weights.mix_bias) + states
+        mixed = _wide(self._dense(mixed, weights.mix, weights.mix_bias)) + states
         states = self._norm(mixed, weights.mix_gamma, weights.mix_beta)
         inner = self._dense(states, weights.inner, weights.inner_bias)
         inner = tf.nn.gelu(inner, approximate=ACTIVATIONS[self._config.hidden_act])
-        outer = self._dense(inner, weights.outer, weights.outer_bias) + states
+        outer = _wide(self._dense(inner, weights.outer, weights.outer_bias)) + states
         return self._norm(outer, weights.gamma, weights.beta)
 
     def _attention(self, projected: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
@@ -170,15 +170,15 @@ class ServingBert:
         return tf.reshape(mixed, tf.stack([batch * tokens, heads * size]))
 
     def _dense(self, states: tf.Tensor, matrix: np.ndarray, bias: np.ndarray) -> tf.Tensor:
-        return tf.nn.bias_add(tf.matmul(states, _tensor(matrix)), _tensor(bias))
+        narrow = tf.cast(states, self._dtype)
+        return tf.nn.bias_add(tf.matmul(narrow, _tensor(matrix)), _tensor(bias))
 
     def _norm(self, states: tf.Tensor, gamma: np.ndarray, beta: np.ndarray) -> tf.Tensor:
         """LayerNorm, in float32 whatever the layers compute in."""
-        wide = tf.cast(states, tf.float32)
-        centred = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
+        centred = states - tf.reduce_mean(states, axis=-1, keepdims=True)
         variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
         unit = centred * tf.math.rsqrt(variance + self._config.layer_norm_eps)
-        return tf.cast(unit, self._dtype) * _tensor(gamma) + _tensor(beta)
+        return unit * _wide(_tensor(gamma)) + _wide(_tensor(beta))
 
     def _prepared(self, weights: _Weights) -> _Weights:
         """The weights in the dtype of the layers, as arrays or as variables."""
@@ -205,8 +205,18 @@ class ServingBert:
 
 
 def _tensor(weight: np.ndarray | tf.Variable) -> tf.Tensor:
-    """A weight in the graph that is being traced: each branch has constants of its own."""
+    """A weight in the graph that is being traced: each branch has constants of its own.
+
+    A graph spells out half precision number by number, in three bytes; as integers it takes two.
+    """
+    if isinstance(weight, np.ndarray) and weight.itemsize == 2:
+        return tf.bitcast(tf.constant(weight.view(np.int16)), tf.dtypes.as_dtype(weight.dtype))
     return tf.convert_to_tensor(weight)
+
+
+def _wide(x: tf.Tensor) -> tf.Tensor:
+    """In float32: the states between the layers are, whatever the layers compute in."""
+    return tf.cast(x, tf.float32)
 
 
 def _masked_mean(states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
