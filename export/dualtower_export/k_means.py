@@ -18,8 +18,8 @@ def k_means(
     clusters: int,
     *,
     seed: int,
-    rounds: int = 12,
-    points_per_cluster: int = 128,
+    rounds: int = 10,
+    points_per_cluster: int = 64,
 ) -> np.ndarray:
     """Centroids float32 [clusters, dim] of points float32 [n, dim], with clusters at most n.
 
