@@ -65,7 +65,7 @@ def recommend(
     Without --history and --item-id it answers for someone of whom nothing is known.
 
     For many users at once and without a server, give what was trained or exported instead: see
-    `dualtower recommend --run RUN --help`.
+    `dualtower recommend --run RUN --help`; with --edge EDGE the files for a phone answer.
     """
     if texts and item_ids:
         raise UsageError("give the history as --history texts or as --item-id ids, not both")
