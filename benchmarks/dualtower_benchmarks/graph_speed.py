@@ -22,21 +22,15 @@ import numpy as np
 from dualtower.errors import UsageError
 from dualtower.progress import say, step
 from dualtower_benchmarks.graph_forms import FORMS, JOINED, SERVED, GraphForm
+from dualtower_benchmarks.graph_inputs import FIXED, LONGEST, TEXT_ROWS, read_input, write_job
 from dualtower_benchmarks.machine import machine_facts
 from dualtower_benchmarks.percentiles import minimum_samples, percentile
 from dualtower_benchmarks.train_peer import TrainPeer, script
-from dualtower_export.config import ExportConfig
-from dualtower_export.length_buckets import bucket_of, buckets_up_to
-from dualtower_trainer.bert import MASK_BIAS
-from dualtower_trainer.bert_config import ACTIVATIONS
 from dualtower_trainer.encoder import Encoder
 
 __all__ = ["REFERENCE", "GraphSpeed", "measure_graphs", "read_source"]
 
 REFERENCE = "ONNX Runtime"
-_FIXED, _LONGEST = "texts, fixed width", "texts, longest"
-_TEXT_ROWS = 32
-_CHECK_ROWS = 12
 _LONG_CALL_ROWS = 8  # batches from here on get a tenth of the calls
 _MICRO = 1_000_000
 
@@ -126,8 +120,8 @@ def measure_graphs(speed: GraphSpeed, encoder: Encoder, texts: Sequence[str]) ->
         "engines": {}, "forms": [], "reference": [], "padding": [],
     }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="dualtower-bench-") as folder:
-        job = _prepare(Path(folder), speed, encoder, texts)
-        wanted = np.asarray(encoder.model(list(_inputs(job, "check"))))
+        job = write_job(Path(folder), speed.batches, speed.tokens, encoder, texts)
+        wanted = np.asarray(encoder.model(list(read_input(job, "check"))))
         for threads in speed.threads:
             for form in speed.forms:
                 with step(f"{form.name}, {threads} threads"):
@@ -175,11 +169,11 @@ def _compare(
 def _padding(speed: GraphSpeed, job: Mapping[str, Any], threads: int) -> list[dict[str, Any]]:
     """32 real texts in rows of a fixed width, of their longest, and without pads."""
     with _ours(JOINED, job, threads) as plain, _ours(SERVED, job, threads) as served:
-        asked = [(plain, _FIXED), (plain, _LONGEST), (served, _LONGEST)]
+        asked = [(plain, FIXED), (plain, LONGEST), (served, LONGEST)]
         peers, names = [peer for peer, _ in asked], [name for _, name in asked]
-        turns = _turns(peers, names, speed, _TEXT_ROWS)
-    tokens = [_inputs(job, name)[1].size for name in names]
-    tokens[2] = int(_inputs(job, _LONGEST)[1].sum())
+        turns = _turns(peers, names, speed, TEXT_ROWS)
+    tokens = [read_input(job, name)[1].size for name in names]
+    tokens[2] = int(read_input(job, LONGEST)[1].sum())
     labels = (
         "every text as wide as the longest allowed",
         "as wide as the longest of the batch, to a bucket",
@@ -234,61 +228,6 @@ def _ours(form: GraphForm, job: Mapping[str, Any], threads: int) -> TrainPeer:
     command = [sys.executable, "-m", "dualtower_benchmarks.graph_worker"]
     orders = {**job, "form": form.name, "environment": form.environment}
     return TrainPeer(form.name, command, orders, threads=threads)
-
-
-def _prepare(
-    folder: Path, speed: GraphSpeed, encoder: Encoder, texts: Sequence[str]
-) -> dict[str, Any]:
-    """Writes weights and inputs; returns the job that all engines get."""
-    random = np.random.default_rng(0)
-    vocabulary = encoder.config.vocab_size
-
-    def tokens(rows: int, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        ids = random.integers(vocabulary // 2, vocabulary, (rows, speed.tokens)).astype(np.int32)
-        mask = (np.arange(speed.tokens) < lengths[:, np.newaxis]).astype(np.int32)
-        return ids * mask, mask
-
-    inputs = {str(batch): tokens(batch, np.full(batch, speed.tokens)) for batch in speed.batches}
-    # lengths from none, a row that is all padding, to all
-    inputs["check"] = tokens(
-        _CHECK_ROWS, np.linspace(0, speed.tokens, _CHECK_ROWS).astype(np.int32)
-    )
-    if texts:
-        some = [texts[row] for row in random.integers(0, len(texts), _TEXT_ROWS)]
-        ids, mask = encoder.tokenizer(some)
-        buckets = buckets_up_to(encoder.max_tokens, ExportConfig().length_buckets)
-        for name, width in (
-            (_FIXED, encoder.max_tokens), (_LONGEST, bucket_of(ids.shape[1], buckets)),
-        ):  # fmt: skip
-            more = [(0, 0), (0, width - ids.shape[1])]
-            inputs[name] = (np.pad(ids, more), np.pad(mask, more))
-    arrays = {}
-    for name, (ids, mask) in inputs.items():
-        arrays[f"{name}/ids"], arrays[f"{name}/mask"] = ids, mask
-    np.savez(folder / "inputs.npz", allow_pickle=False, **arrays)
-    np.savez(folder / "weights.npz", allow_pickle=False, **encoder.tensors)
-    encoder.save(folder / "bert")
-    config = encoder.config
-    return {
-        "folder": str(folder / "bert"),
-        "inputs": str(folder / "inputs.npz"),
-        "weights": str(folder / "weights.npz"),
-        "tokens": encoder.max_tokens,
-        "order": [name for name in inputs if name != "check"],
-        "bert": {
-            "layers": config.num_hidden_layers,
-            "heads": config.num_attention_heads,
-            "head_size": config.head_size,
-            "epsilon": config.layer_norm_eps,
-            "gelu": "tanh" if ACTIVATIONS[config.hidden_act] else "none",
-            "mask_bias": MASK_BIAS,
-        },
-    }
-
-
-def _inputs(job: Mapping[str, Any], name: str) -> tuple[np.ndarray, np.ndarray]:
-    with np.load(job["inputs"]) as arrays:
-        return arrays[f"{name}/ids"], arrays[f"{name}/mask"]
 
 
 def _python_with_reference() -> str | None:
