@@ -56,4 +56,4 @@ def test_no_form_is_called_without_its_needs(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as end:
         main(["recommend", "--run", "x"])
     assert end.value.code == 2
-    assert "Missing option '--users'" in capsys.readouterr().err
+    assert "Missing option '--out'" in capsys.readouterr().err

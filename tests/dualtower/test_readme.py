@@ -50,7 +50,11 @@ def test_dualtower_commands_and_their_options_exist(path: Path, line: str) -> No
         # as on the command line, where the options decide between the two forms of recommend
         _, command, rest = command.resolve_command(context, rest)
         assert command is not None
-    known = {name for parameter in command.params for name in parameter.opts}
+    known = {
+        name
+        for parameter in command.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
     known |= {"--help", "--version"}
     for word in rest:
         if word.startswith("-") and not re.fullmatch(r"-?\d+", word):
