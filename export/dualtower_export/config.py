@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from dualtower_export.index_codes import INDEX_DTYPES
 from dualtower_export.serving_form import COMPUTE_DTYPES
 
-__all__ = ["INDEXES", "RECOMMENDERS", "VARIANTS", "ExportConfig"]
+__all__ = ["ALL", "DEFAULT_VARIANTS", "INDEXES", "RECOMMENDERS", "VARIANTS", "ExportConfig"]
 
-VARIANTS = ("float32", "float16", "dynamic_int8")
+VARIANTS = (
+    "float32", "float16", "dynamic_int8", "weight_only_int8", "embedding_int4", "naive_int8",
+)  # fmt: skip
+DEFAULT_VARIANTS = ("float32", "float16", "dynamic_int8", "weight_only_int8")
+ALL = "all"
 RECOMMENDERS = ("int8", "float16")
 INDEXES = ("exact", "ivf")
 _SHARES = (
@@ -42,6 +46,9 @@ class ExportConfig:
         ivf_probes: how many of them a request reads; more where too many items are excluded.
         ivf_recall: smallest share of the exact list that an inverted file finds on held-out users.
         variants: TFLite files to make of each tower; `float32` is the reference and must be there.
+            `["all"]` makes every one.
+        calibration_examples: texts and histories of the training period from which ranges are read
+            and on which a variant is trained.
         edge_recommenders: formats of the catalogue in which a phone gets the whole recommender as
             TFLite files; none leaves it out.
         edge_k: length of its list; cut to the size of the catalogue.
@@ -87,7 +94,8 @@ class ExportConfig:
     ivf_lists: int = 0
     ivf_probes: int = 32
     ivf_recall: float = 0.95
-    variants: tuple[str, ...] = VARIANTS
+    variants: tuple[str, ...] = DEFAULT_VARIANTS
+    calibration_examples: int = 500
     edge_recommenders: tuple[str, ...] = ("int8",)
     edge_k: int = 100
     edge_most_items: int = 200_000
@@ -120,6 +128,7 @@ class ExportConfig:
             "version", "k_max", "edge_most_items",
             "max_enqueued_batches", "gate_users", "gate_texts",
             "parity_texts", "parity_users", "jobs", "index_oversample", "ivf_probes",
+            "calibration_examples",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -133,10 +142,12 @@ class ExportConfig:
         for name in ("batch_timeout_us", "batch_threads"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.variants == (ALL,):
+            object.__setattr__(self, "variants", VARIANTS)
         unknown = [name for name in self.variants if name not in VARIANTS]
         if unknown or len(set(self.variants)) < len(self.variants):
             raise ValueError(
-                f"variants must be distinct names of {', '.join(VARIANTS)}; "
+                f"variants must be distinct names of {', '.join(VARIANTS)}, or {ALL} alone; "
                 f"got {', '.join(self.variants)}"
             )
         if "float32" not in self.variants:

@@ -1,61 +1,81 @@
-"""The two towers as TFLite files: static shapes, batch 1, built-in ops only."""
+"""The two towers as graphs of batch 1 for TFLite, and the formats that the converter itself knows.
+
+`convert()` leaks on every call (tensorflow/tensorflow#122598): use one process a file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
+import tf_keras
 
+from dualtower_export.edge_source import ITEM_TOWER, EdgeSource
 from dualtower_export.edge_user_tower import split_user_tower
 from dualtower_export.item_graph import item_function
-from dualtower_trainer.bert import build_bert, load_weights
-from dualtower_trainer.checkpoint import Trained
+from dualtower_trainer.bert import MASK_BIAS, build_bert, load_weights
 
-__all__ = ["TOWERS", "convert"]
+__all__ = [
+    "converter_of",
+    "dynamic_int8",
+    "edge_bert",
+    "float16",
+    "float32",
+    "item_converter",
+    "user_converter",
+]
 
 
-def convert(trained: Trained, tower: str, variant: str) -> bytes:
-    """The TFLite file of one tower.
+def float32(source: EdgeSource) -> bytes:
+    """Weights and activations as trained."""
+    return converter_of(source).convert()
 
-    `convert()` leaks on every call (tensorflow/tensorflow#122598): use one process a file.
 
-    Args:
-        trained: the run.
-        tower: one of TOWERS.
-        variant: one of `config.VARIANTS`.
-    """
-    parts = tf.Module(name=tower)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [TOWERS[tower](trained, parts).get_concrete_function()], parts
-    )
-    if variant != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if variant == "float16":
-        converter.target_spec.supported_types = [tf.float16]
+def float16(source: EdgeSource) -> bytes:
+    """Weights in float16, read as float32 where the runtime computes so."""
+    converter = converter_of(source)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
     return converter.convert()
 
 
-def _item_tower(trained: Trained, parts: tf.Module) -> tf.types.experimental.PolymorphicFunction:
-    """ids, mask int32 [1, item_tokens] -> embedding float32 [1, dim] of an unseen text."""
-    encoder = trained.encoder()
-    bert = build_bert(encoder.config, tokens=trained.max_tokens, batch=1)
+def dynamic_int8(source: EdgeSource) -> bytes:
+    """Weights in int8; activations become int8 by the range of each call."""
+    converter = converter_of(source)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return converter.convert()
+
+
+def converter_of(source: EdgeSource) -> tf.lite.TFLiteConverter:
+    """The converter of a tower as it was trained."""
+    if source.tower == ITEM_TOWER:
+        return item_converter(source, edge_bert(source))
+    return user_converter(source, split_user_tower(source.trained.user_tower))
+
+
+def edge_bert(source: EdgeSource, mask_bias: float = MASK_BIAS) -> tf_keras.Model:
+    """BERT with the run's weights, of batch 1 and the length of the source."""
+    encoder = source.trained.encoder()
+    bert = build_bert(encoder.config, tokens=source.static_tokens, batch=1, mask_bias=mask_bias)
     load_weights(bert, encoder.tensors)
-    parts.models = [bert, trained.item_head]
-    embed = item_function(bert, trained.item_head)
-    shape = [1, trained.max_tokens]
-    return tf.function(
+    return bert
+
+
+def item_converter(source: EdgeSource, bert: tf_keras.Model) -> tf.lite.TFLiteConverter:
+    """ids, mask int32 [1, tokens] -> embedding float32 [1, dim] of an unseen text."""
+    head, shape = source.trained.item_head, [1, source.static_tokens]
+    embed = item_function(bert, head)
+    graph = tf.function(
         lambda ids, mask: {"embedding": embed(ids, mask)},
         input_signature=[tf.TensorSpec(shape, tf.int32, name) for name in ("ids", "mask")],
         autograph=False,
     )
+    return _converter(graph, bert, head)
 
 
-def _user_tower(trained: Trained, parts: tf.Module) -> tf.types.experimental.PolymorphicFunction:
+def user_converter(source: EdgeSource, tower: tf_keras.Model) -> tf.lite.TFLiteConverter:
     """items float32 [1, history_items, dim], mask float32 [1, history_items] -> embedding."""
-    tower, config = split_user_tower(trained.user_tower), trained.config
-    parts.models = [tower]
+    config = source.trained.config
     shape = [1, config.history_items]
-    return tf.function(
+    graph = tf.function(
         lambda items, mask: {"embedding": tower({"items": items, "mask": mask})},
         input_signature=[
             tf.TensorSpec([*shape, config.dim], tf.float32, "items"),
@@ -63,9 +83,12 @@ def _user_tower(trained: Trained, parts: tf.Module) -> tf.types.experimental.Pol
         ],
         autograph=False,
     )
+    return _converter(graph, tower)
 
 
-TOWERS: dict[str, Callable[..., tf.types.experimental.PolymorphicFunction]] = {
-    "item_tower": _item_tower,
-    "user_tower": _user_tower,
-}
+def _converter(
+    graph: tf.types.experimental.PolymorphicFunction, *models: tf_keras.Model
+) -> tf.lite.TFLiteConverter:
+    parts = tf.Module()
+    parts.models = list(models)
+    return tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()], parts)

@@ -17,8 +17,10 @@ import numpy as np
 from dualtower_export.config import ExportConfig
 from dualtower_export.edge_cards import Identity, tower_card
 from dualtower_export.edge_files import half_vectors
+from dualtower_export.edge_inputs import HARD_TEXTS, write_edge_inputs
 from dualtower_export.edge_jobs import run_jobs
 from dualtower_export.edge_metadata import with_card
+from dualtower_export.edge_source import ITEM_TOWER, USER_TOWER
 from dualtower_export.edge_worker import Job
 from dualtower_export.fidelity import compare_rankings, cosines, taste
 from dualtower_export.gate_data import GateData
@@ -27,12 +29,9 @@ from dualtower_export.verdict import Measured
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.tokenizer import Tokenizer
 
-__all__ = ["USERS", "ConvertedFile", "convert_variants", "measure_variants"]
+__all__ = ["ConvertedFile", "convert_variants", "measure_variants"]
 
-TOWERS = ("item_tower", "user_tower")
-ITEMS, USERS = "items.npz", "users.npz"  # what the files are run on, in the scratch folder
-# beside the catalogue's: without any word, and without any that has a row of its own
-_HARD_TEXTS = ("", "\N{TEACUP WITHOUT HANDLE}")
+TOWERS = (ITEM_TOWER, USER_TOWER)
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,10 @@ def convert_variants(
         edge: the `edge` folder of the bundle.
         scratch: a folder for inputs and embeddings.
     """
-    inputs = {"item_tower": scratch / ITEMS, "user_tower": scratch / USERS}
-    ids, mask = tokenizer([*trained.texts[data.candidates], *_HARD_TEXTS])
-    short = [(0, 0), (0, trained.max_tokens - ids.shape[1])]
-    np.savez(inputs["item_tower"], ids=np.pad(ids, short), mask=np.pad(mask, short))
-    rows, present = _histories(data.histories, trained.config.history_items)
-    vectors = half_vectors(trained.vectors)
-    np.savez(inputs["user_tower"], rows=rows, mask=present, vectors=vectors)
+    inputs = write_edge_inputs(
+        trained, tokenizer, data, scratch,
+        calibration_examples=config.calibration_examples, seed=config.seed,
+    )  # fmt: skip
     files = [
         ConvertedFile(
             tower, variant, edge / f"{tower}.{variant}.tflite", scratch / f"{tower}.{variant}.npy"
@@ -85,7 +81,11 @@ def convert_variants(
             run=str(trained.path.resolve()),
             tower=file.tower,
             variant=file.variant,
-            inputs=str(inputs[file.tower]),
+            tokens=trained.max_tokens if file.tower == ITEM_TOWER else 0,
+            steps=0,
+            seed=config.seed,
+            calibration=str(inputs.calibration[file.tower]),
+            inputs=str(inputs.asked[file.tower]),
             tflite=str(file.tflite),
             embeddings=str(file.embeddings),
         )
@@ -102,13 +102,13 @@ def measure_variants(
     files: Sequence[ConvertedFile], trained: Trained, reference: Reference, data: GateData
 ) -> list[Measured]:
     """What each converted file is worth beside the trainer's towers."""
-    texts = reference.items([*trained.texts[data.candidates], *_HARD_TEXTS])
+    texts = reference.items([*trained.texts[data.candidates], *HARD_TEXTS])
     users = trained.embed_histories(data.histories)
     half = half_vectors(trained.vectors).astype(np.float32)
     measured = []
     for file in files:
         found = np.load(file.embeddings)
-        if file.tower == "item_tower":
+        if file.tower == ITEM_TOWER:
             near = cosines(taste(texts), taste(found))
             targets = [_columns(data.candidates, rows) for rows in data.targets]
             seen = [_columns(data.candidates, rows) for rows in data.histories]
@@ -136,16 +136,6 @@ def measure_variants(
             )
         )
     return measured
-
-
-def _histories(histories: Sequence[np.ndarray], width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows int32 [users, width] and mask float32 [users, width]."""
-    rows = np.zeros((len(histories), width), np.int32)
-    mask = np.zeros((len(histories), width), np.float32)
-    for user, history in enumerate(histories):
-        recent = history[:width]
-        rows[user, : len(recent)], mask[user, : len(recent)] = recent, 1
-    return rows, mask
 
 
 def _columns(candidates: np.ndarray, rows: np.ndarray) -> np.ndarray:

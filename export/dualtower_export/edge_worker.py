@@ -12,11 +12,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from dualtower_export.edge_source import EdgeSource
 
 __all__ = ["NO_SPACE", "Job", "embed", "run_worker"]
 
@@ -31,7 +34,11 @@ class Job:
         run: the trained run.
         tower: "item_tower" or "user_tower".
         variant: one of `config.VARIANTS`.
-        inputs: npz with one row an example: `ids` and `mask`; or `rows` and `mask` with `vectors`.
+        tokens: length of the item tower's input, 0 for any; 0 for a user tower.
+        steps: of a recipe that trains.
+        seed: of everything random.
+        calibration: npz of `EdgeSource.calibration`.
+        inputs: npz of the same form, on which the file is run.
         tflite: where the file goes.
         embeddings: npy of float32 [examples, dim], what the file says to the inputs.
     """
@@ -41,13 +48,17 @@ class Job:
     run: str
     tower: str
     variant: str
+    tokens: int
+    steps: int
+    seed: int
+    calibration: str
     inputs: str
     tflite: str
     embeddings: str
 
     @property
     def name(self) -> str:
-        return f"{self.tower}.{self.variant}"
+        return Path(self.tflite).stem
 
     @property
     def output(self) -> str:
@@ -57,26 +68,12 @@ class Job:
         return json.dumps(asdict(self))
 
 
-def embed(tflite: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """What a TFLite file says to each row of its inputs, float32 [rows, dim].
-
-    Args:
-        tflite: the file.
-        inputs: arrays [rows, ...]. `rows` int32 [rows, history_items] and `vectors` stand for
-            `items`, which would be many times larger.
-    """
+def embed(tflite: Path, source: EdgeSource) -> np.ndarray:
+    """What a TFLite file says to each row of the inputs of a source, float32 [rows, dim]."""
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_path=str(tflite), num_threads=1).get_signature_runner()
-    vectors = inputs.pop("vectors", None)
-    found = []
-    for row in range(len(inputs["mask"])):
-        example = {name: value[row : row + 1] for name, value in inputs.items()}
-        if vectors is not None:
-            items = vectors[example.pop("rows")].astype(np.float32)
-            example["items"] = items * example["mask"][..., None]
-        found.append(runner(**example)["embedding"][0])
-    return np.stack(found)
+    return np.stack([runner(**request)["embedding"][0] for request in source.requests()])
 
 
 def run_worker(work: Callable[[str], None]) -> None:
@@ -92,13 +89,26 @@ def run_worker(work: Callable[[str], None]) -> None:
 
 def _main(request: str) -> None:
     job = Job(**json.loads(request))
-    from dualtower_export.edge_convert import convert
+    from dualtower_export.edge_recipes import RECIPES
+    from dualtower_export.edge_source import EdgeSource
     from dualtower_trainer.checkpoint import load_trained
 
-    content = convert(load_trained(Path(job.run)), job.tower, job.variant)
-    Path(job.tflite).write_bytes(content)
-    with np.load(job.inputs) as inputs:
-        np.save(job.embeddings, embed(Path(job.tflite), dict(inputs)))
+    source = EdgeSource(
+        trained=load_trained(Path(job.run)),
+        tower=job.tower,
+        calibration=_arrays(job.calibration),
+        tokens=job.tokens,
+        steps=job.steps,
+        seed=job.seed,
+    )
+    Path(job.tflite).write_bytes(RECIPES[job.variant](source))
+    asked = replace(source, calibration=_arrays(job.inputs))
+    np.save(job.embeddings, embed(Path(job.tflite), asked))
+
+
+def _arrays(path: str) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return dict(arrays)
 
 
 def _end_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from dualtower.errors import DataError
 from dualtower_export.config import ExportConfig
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.data import load_dataset, split
+from dualtower_trainer.data.dataset import Interactions
+from dualtower_trainer.data.merge import lists_by_user
 
-__all__ = ["GateData", "choose", "load_gate_data"]
+__all__ = ["GateData", "choose", "chosen_users", "load_gate_data"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class GateData:
         targets: catalogue rows that each user took later, warm and cold.
         candidates: catalogue rows whose texts are embedded, ascending; all targets that fit first.
         period: "test", or "validation" of a run that holds no test period.
+        others: catalogue rows of the histories of people who are not among these, from the
+            training period, most recent first: what a file for a phone may be calibrated on.
         seen: whether training has seen that period, as the last fit of a run without a test has.
             Two formats of one model may be compared on it all the same; it says nothing about how
             good the model is.
@@ -35,6 +40,7 @@ class GateData:
     candidates: np.ndarray
     period: str = "test"
     seen: bool = False
+    others: Sequence[np.ndarray] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The entry of a manifest."""
@@ -79,7 +85,18 @@ def load_gate_data(trained: Trained, config: ExportConfig, data: Path | None = N
         for warm, cold in zip(heldout.warm_targets, heldout.cold_targets, strict=True)
     ]
     chosen = choose(heldout.histories, targets, len(trained.item_ids), config)
-    return replace(chosen, period=period, seen=period == "validation")
+    judged = heldout.users[chosen_users(len(heldout), config)]
+    return replace(
+        chosen,
+        period=period,
+        seen=period == "validation",
+        others=_histories_of_others(parts.full, judged, config),
+    )
+
+
+def chosen_users(people: int, config: ExportConfig) -> np.ndarray:
+    """Places of the users whom `choose` takes of so many people, ascending."""
+    return np.sort(np.random.default_rng(config.seed).permutation(people)[: config.gate_users])
 
 
 def choose(
@@ -90,7 +107,7 @@ def choose(
     Targets come first, in random order, since a ranking without any target says nothing.
     """
     random = np.random.default_rng(config.seed)
-    users = np.sort(random.permutation(len(histories))[: config.gate_users])
+    users = chosen_users(len(histories), config)
     wanted = np.unique(np.concatenate([targets[user] for user in users]).astype(np.int64))
     rest = np.setdiff1d(np.arange(items), wanted)
     order = np.concatenate([random.permutation(wanted), random.permutation(rest)])
@@ -99,3 +116,20 @@ def choose(
         targets=[targets[user] for user in users],
         candidates=np.sort(order[: config.gate_texts]),
     )
+
+
+def _histories_of_others(
+    log: Interactions, judged: np.ndarray, config: ExportConfig
+) -> list[np.ndarray]:
+    """Histories of at most `calibration_examples` people whom no gate asks.
+
+    Where a gate asks everybody, they are drawn from the log instead, each of as many items as a
+    person has on average.
+    """
+    random = np.random.default_rng(config.seed)
+    others = np.setdiff1d(log.users, judged)
+    if len(others):
+        some = random.permutation(others)[: config.calibration_examples]
+        return lists_by_user(log, np.sort(some))
+    pieces = max(1, min(config.calibration_examples, len(np.unique(log.users))))
+    return np.array_split(random.permutation(log.items), pieces)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from dualtower_export.config import VARIANTS
+from dualtower_export.config import DEFAULT_VARIANTS as VARIANTS
 from dualtower_export.fidelity import cosines, taste
 from dualtower_trainer.tokenizer import Tokenizer
 

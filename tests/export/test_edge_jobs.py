@@ -16,11 +16,15 @@ def test_the_end_of_what_a_failed_worker_said_is_told(tmp_path: Path) -> None:
         run=str(tmp_path / "no run"),
         tower="item_tower",
         variant="float16",
+        tokens=12,
+        steps=0,
+        seed=0,
+        calibration="",
         inputs="",
-        tflite=str(tmp_path / "f"),
+        tflite=str(tmp_path / "item_tower.float16.tflite"),
         embeddings="",
     )
     with pytest.raises(UnavailableError, match=r"item_tower\.float16 ended with code 1") as caught:
         run_jobs([job] * 3, tmp_path, at_once=1)
     assert "holds no trained model" in str(caught.value)
-    assert not (tmp_path / "f").exists()
+    assert not (tmp_path / "item_tower.float16.tflite").exists()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from dualtower_export.config import VARIANTS
+from dualtower_export.config import DEFAULT_VARIANTS as VARIANTS
 from dualtower_export.edge_flatbuffer import add_metadata, metadata_of
 from dualtower_export.edge_metadata import (
     Associated,

@@ -51,7 +51,7 @@ def test_a_bundle_that_is_there_is_reported(bundle, run: Path) -> None:
     assert "is already the bundle of" in done.stderr
     result = json.loads(done.stdout)
     assert result["fingerprint"] == bundle.fingerprint
-    assert len(result["variants"]) == 6
+    assert len(result["variants"]) == 8
 
 
 def test_a_dry_run_sees_what_is_there(bundle, run: Path) -> None:

@@ -128,7 +128,7 @@ def test_the_bundle_is_gated_and_says_what_it_is(work: Path) -> None:
     assert len(gates) >= 15
     assert all(gate["passed"] for gate in gates)
     variants = {(one["tower"], one["variant"]): one for one in bundle.manifest["variants"]}
-    assert len(variants) == 6
+    assert len(variants) == 8
     for one in variants.values():
         if one["verdict"] == "ship":
             assert (bundle.path / one["file"]).is_file()

@@ -1,0 +1,22 @@
+"""Every TFLite variant by its name, and the function that makes it of a tower."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dualtower_export.edge_convert import dynamic_int8, float16, float32
+from dualtower_export.edge_naive_int8 import naive_int8
+from dualtower_export.edge_source import EdgeSource
+from dualtower_export.edge_weight_only import embedding_int4, weight_only_int8
+
+__all__ = ["RECIPES"]
+
+# the names are those of config.VARIANTS, in that order
+RECIPES: dict[str, Callable[[EdgeSource], bytes]] = {
+    "float32": float32,
+    "float16": float16,
+    "dynamic_int8": dynamic_int8,
+    "weight_only_int8": weight_only_int8,
+    "embedding_int4": embedding_int4,
+    "naive_int8": naive_int8,
+}
