@@ -1,20 +1,17 @@
 """Text to BERT word pieces, outside of the graph. No TensorFlow, so that a phone's tools share it.
 
-The other half is `tokenizer_graph`, which does the same inside a SavedModel. Both agree on every
-input because both are pinned to these rules:
+The ids are those of Hugging Face `tokenizers`. The other half is `tokenizer_graph`, which gives the
+same inside a SavedModel. Both agree on every input because both are pinned to these rules:
 
-- Bytes are read as UTF-8; what is not valid becomes U+FFFD, which is dropped like NUL, control
-  characters and those of `unicode_gap`. Text that normalises to nothing is [CLS] [SEP].
-- A word longer than MAX_WORD_BYTES in UTF-8, after normalisation, is one [UNK].
+- Bytes are read as UTF-8; what is not valid becomes U+FFFD, which is dropped like NUL and control
+  characters. Text that normalises to nothing is [CLS] [SEP].
+- A word of more than MAX_WORD_CHARACTERS, after normalisation, is one [UNK].
 - Special tokens have no power in user text: "[SEP]" is read as "[", "sep", "]". (Hugging Face's
   default reads it as the separator, which lets a title cut itself in two.)
 """
 
 from __future__ import annotations
 
-import itertools
-import operator
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,16 +20,13 @@ import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers
 
 from dualtower.errors import UsageError
-from dualtower_trainer.unicode_gap import GAP_PATTERN
 
-__all__ = ["CLS", "MAX_WORD_BYTES", "PAD", "SEP", "UNK", "Tokenizer", "read_vocab"]
+__all__ = ["CLS", "MAX_WORD_CHARACTERS", "PAD", "SEP", "UNK", "Tokenizer", "read_vocab"]
 
 PAD, UNK, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 
-# FastWordpieceTokenizer's default, kept so that both sides draw the line at the same byte
-MAX_WORD_BYTES = 100
-
-_GAP = re.compile(GAP_PATTERN)
+# BERT's own limit, which Hugging Face has in its tokenisers too
+MAX_WORD_CHARACTERS = 100
 
 
 def read_vocab(path: Path) -> list[str]:
@@ -77,8 +71,7 @@ class Tokenizer:
             )
         self.pad_id, self.unk_id = rows[PAD], rows[UNK]
         self.cls_id, self.sep_id = rows[CLS], rows[SEP]
-        model = models.WordPiece(rows, unk_token=UNK, max_input_chars_per_word=MAX_WORD_BYTES)
-        self._piece_bytes = [len(piece.removeprefix("##").encode()) for piece in self.vocab]
+        model = models.WordPiece(rows, unk_token=UNK, max_input_chars_per_word=MAX_WORD_CHARACTERS)
         self._pieces = tokenizers.Tokenizer(model)
         self._pieces.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
         self._pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -109,24 +102,11 @@ class Tokenizer:
         """The ids of each text with [CLS] and [SEP], not padded."""
         if isinstance(texts, (str, bytes)):
             raise TypeError("texts must be a sequence of texts, got a single one")
-        decoded = [_decode(text) for text in texts]
         room = self.max_tokens - 2
-        rows = []
-        encodings = self._pieces.encode_batch(decoded, add_special_tokens=False)
-        for text, encoding in zip(decoded, encodings, strict=True):
-            ids = self._limited(encoding) if _may_hold_long_word(text) else encoding.ids
-            rows.append([self.cls_id, *ids[:room], self.sep_id])
-        return rows
-
-    def _limited(self, encoding: tokenizers.Encoding) -> list[int]:
-        """The ids, with a word's limit counted in bytes; `tokenizers` counts characters."""
-        ids: list[int] = []
-        pieces = zip(encoding.word_ids, encoding.ids, strict=True)
-        for _, word in itertools.groupby(pieces, key=operator.itemgetter(0)):
-            rows = [row for _, row in word]
-            size_bytes = sum(self._piece_bytes[row] for row in rows)
-            ids.extend(rows if size_bytes <= MAX_WORD_BYTES else [self.unk_id])
-        return ids
+        encodings = self._pieces.encode_batch(
+            [_decode(text) for text in texts], add_special_tokens=False
+        )
+        return [[self.cls_id, *encoding.ids[:room], self.sep_id] for encoding in encodings]
 
 
 def _decode(text: str | bytes) -> str:
@@ -137,12 +117,4 @@ def _decode(text: str | bytes) -> str:
         text = text.encode("utf-8", errors="surrogatepass")
     elif not isinstance(text, bytes):
         raise TypeError(f"a text must be str or bytes, got {text!r}")
-    return _GAP.sub("", text.decode("utf-8", errors="replace"))
-
-
-def _may_hold_long_word(text: str) -> bool:
-    """Whether a word may pass MAX_WORD_BYTES with fewer characters than that.
-
-    Normalisation makes a text at most three times longer (Unicode's bound for NFD in UTF-8).
-    """
-    return not text.isascii() and 3 * len(text.encode()) > MAX_WORD_BYTES
+    return text.decode("utf-8", errors="replace")

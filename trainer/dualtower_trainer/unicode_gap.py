@@ -1,14 +1,22 @@
-"""Characters that both tokenisers drop: their libraries read them by different Unicode versions.
+"""Characters that Hugging Face's tokeniser and TensorFlow's ops read by different Unicode versions.
 
 Of 1,112,064 code points, Hugging Face's normaliser and pre-tokeniser on the one side and RE2, ICU
 and FastWordpieceTokenizer on the other disagree on these: marks, capitals and punctuation added to
-Unicode after 2015, and 256 rare ideographs. No BERT has learned any of them. A slow test compares
-the two sides on every code point, so that a release that moves the line is noticed.
+Unicode after 2015, and 256 rare ideographs. Before TensorFlow's ops see one it is spelled as
+something on which both agree: as a private-use character, which no text holds any more by then,
+since both sides drop those. A slow test compares the two on every code point, so that a release
+that moves the line is noticed.
 """
 
 from __future__ import annotations
 
-__all__ = ["GAP_PATTERN"]
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tokenizers import normalizers, pre_tokenizers
+
+__all__ = ["GAP_PATTERN", "Spelling", "spelling_of"]
 
 _RANGES = """
 61D 7FD 890-891 898-89F 8CA-8E2 9FD-9FE A76 AFA-AFF B55 C04 C3C C77 C84 D00 D3B-D3C D81 EBA
@@ -30,14 +38,66 @@ ECE 166D 1734 180F 1885-1886 1ABF-1ACE 1B4E-1B4F 1B7D-1B7F 1C89 1DF6-1DFB 2C2F 2
 """
 
 
-def _pattern(ranges: str) -> str:
+@dataclass(frozen=True)
+class Spelling:
+    """How the characters of the gap are written for TensorFlow's ops.
+
+    Attributes:
+        rules: pairs of a pattern of RE2 and what it is replaced by, to be applied in this order
+            after private-use characters were dropped.
+        pieces: the vocabulary in the same spelling.
+        unknown: a letter that is no piece, nor in any.
+    """
+
+    rules: tuple[tuple[str, str], ...]
+    pieces: tuple[str, ...]
+    unknown: str
+
+
+def spelling_of(vocab: Sequence[str], *, lowercase: bool) -> Spelling:
+    """The spelling under which a vocabulary cuts texts as Hugging Face does.
+
+    A character of the gap that the vocabulary lacks becomes `unknown`, whatever it is; few
+    vocabularies have any of them, and each that one has gets a letter of its own.
+    """
+    held = set("".join(vocab))
+    free = (letter for letter in map(chr, range(0xE000, 0xF900)) if letter not in held)
+    unknown = next(free)
+    letters = _gap_letters()
+    own = {letter: next(free) for letter in letters if letter in held}
+    normaliser = normalizers.BertNormalizer(lowercase=lowercase)
+    by_rewrite: defaultdict[str, list[str]] = defaultdict(list)
+    for letter in letters:
+        read = normaliser.normalize_str(letter)
+        spelled = own.get(read, read if read in held else unknown)
+        by_rewrite[_placed(read, spelled)].append(letter)
+    rules = tuple((_character_class(same), rewrite) for rewrite, same in by_rewrite.items())
+    table = {ord(letter): stand_in for letter, stand_in in own.items()}
+    pieces = tuple(piece.translate(table) for piece in vocab)
+    return Spelling(rules, pieces, unknown)
+
+
+def _placed(read: str, spelled: str) -> str:
+    """`spelled` as Hugging Face has `read` in a word: dropped, as a letter, or on its own."""
+    words = pre_tokenizers.BertPreTokenizer().pre_tokenize_str(f"a{read}b")
+    if len(words) > 1:
+        return f" {spelled} "
+    return spelled if read else ""
+
+
+def _gap_letters() -> list[str]:
+    return [chr(point) for first, last in _bounds() for point in range(first, last + 1)]
+
+
+def _bounds() -> Iterator[tuple[int, int]]:
+    for entry in _RANGES.split():
+        first, _, last = entry.partition("-")
+        yield int(first, 16), int(last or first, 16)
+
+
+def _character_class(letters: Iterable[str]) -> str:
     """A character class of literal characters, as Python's `re` and RE2 both read it."""
-    ends = [entry.partition("-") for entry in ranges.split()]
-    return "[" + "".join(f"{_letter(a)}-{_letter(b or a)}" for a, _, b in ends) + "]"
+    return f"[{''.join(letters)}]"
 
 
-def _letter(code_point: str) -> str:
-    return chr(int(code_point, 16))
-
-
-GAP_PATTERN = _pattern(_RANGES)
+GAP_PATTERN = _character_class(f"{chr(first)}-{chr(last)}" for first, last in _bounds())

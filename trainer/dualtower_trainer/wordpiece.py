@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from tokenizers import normalizers, pre_tokenizers
 
 from dualtower.errors import UsageError
-from dualtower_trainer.tokenizer import CLS, MAX_WORD_BYTES, PAD, SEP, UNK
+from dualtower_trainer.tokenizer import CLS, MAX_WORD_CHARACTERS, PAD, SEP, UNK
 
 __all__ = ["train_wordpiece", "words_of"]
 
@@ -48,7 +48,7 @@ def train_wordpiece(texts: Iterable[str], *, size: int) -> list[str]:
         raise UsageError(f"a vocabulary needs more than {len(_SPECIAL)} pieces, got size {size}")
     counts = Counter(word for text in texts for word in words_of(text))
     frequent = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:_MAX_WORDS]
-    words = {word: count for word, count in frequent if len(word.encode()) <= MAX_WORD_BYTES}
+    words = {word: count for word, count in frequent if len(word) <= MAX_WORD_CHARACTERS}
     pieces = [*_SPECIAL, *_characters(words)][:size]
     known = set(pieces)
     for merged in _merges(words):
