@@ -4,7 +4,8 @@ This package is the contract that the others share: the bundle, its fingerprint,
 configuration and the command. It needs the standard library and click, nothing else.
 """
 
-from dualtower.bundle import Bundle, Problem, fingerprint_of, verify
+from dualtower.bundle import Bundle, fingerprint_of
+from dualtower.bundle_verify import Problem, verify
 from dualtower.errors import (
     BundleError,
     BundleMismatch,

@@ -11,6 +11,9 @@ The *space* is the part of the manifest that defines the embedding space: hashes
 vocabulary, text template, dimension, normalisation, signatures. The fingerprint is its hash, so two
 exports of one checkpoint agree and any change to what a vector means does not.
 
+The manifest names every other file with its hash, and `manifest_sha256` in it is the hash of the
+manifest without that entry, so that no byte of a bundle goes unwatched.
+
 `models.config` names base paths under `/models`, where the official container mounts them; a bundle
 can therefore be moved. `Bundle.models_config` renders it for the place where the bundle lies now.
 """
@@ -20,11 +23,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dualtower.bundle_files import describe_files, drop_empty_folders, sha256_of
 from dualtower.errors import BundleError
 
 __all__ = [
@@ -33,11 +37,9 @@ __all__ = [
     "MODELS",
     "SCHEMA_VERSION",
     "Bundle",
-    "Problem",
-    "describe_files",
     "fingerprint_of",
+    "manifest_fault",
     "sha256_of",
-    "verify",
     "write_manifest",
 ]
 
@@ -46,17 +48,7 @@ MANIFEST = "bundle.json"
 MODELS = ("user_tower", "item_tower", "recommender")
 CONTAINER_ROOT = "/models"
 _REQUIRED = ("schema_version", "fingerprint", "version", "space", "files")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that `verify` found: the part, and what is wrong with it."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+_OWN_HASH = "manifest_sha256"
 
 
 @dataclass(frozen=True)
@@ -102,6 +94,10 @@ class Bundle:
             raise BundleError(
                 f"{folder} has bundle schema {manifest['schema_version']}, this dualtower reads "
                 f"{SCHEMA_VERSION}; export it again, or install the dualtower that made it"
+            )
+        if wrong := _wrong_types(manifest):
+            raise BundleError(
+                f"{folder / MANIFEST} has a {wrong} that is none; export the bundle again"
             )
         return cls(folder.resolve(), manifest)
 
@@ -151,23 +147,6 @@ def fingerprint_of(space: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """`{relative path: {sha256, size_bytes}}` of every file below `folder` but the manifest."""
-    return {
-        name: {"sha256": sha256_of(path), "size_bytes": path.stat().st_size}
-        for name, path in sorted(_walk(folder))
-    }
-
-
 def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
     """Writes the manifest of a bundle that is being built: fields, file hashes, fingerprint.
 
@@ -175,49 +154,47 @@ def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
         folder: the temporary folder of the bundle, complete but for the manifest.
         fields: `version`, `space` and whatever else describes the bundle.
     """
+    drop_empty_folders(folder)
     manifest = {
+        **{key: value for key, value in fields.items() if key != _OWN_HASH},
         "schema_version": SCHEMA_VERSION,
         "fingerprint": fingerprint_of(fields["space"]),
-        **fields,
-        "files": describe_files(folder),
+        "files": describe_files(folder, besides=MANIFEST),
     }
+    manifest = json.loads(json.dumps(manifest))  # keys are strings from here on, also for sorting
+    manifest[_OWN_HASH] = _hash_of(manifest)
+    (folder / MANIFEST).write_bytes(_rendered(manifest))
+
+
+def manifest_fault(bundle: Bundle) -> str:
+    """What is wrong with the bytes of the manifest; "" if they are as they were written."""
+    manifest = bundle.manifest
+    if _OWN_HASH not in manifest:
+        return f"has no {_OWN_HASH}, so that a change of it would go unseen"
+    rest = {key: value for key, value in manifest.items() if key != _OWN_HASH}
+    as_written = (bundle.path / MANIFEST).read_bytes() == _rendered(manifest)
+    if as_written and manifest[_OWN_HASH] == _hash_of(rest):
+        return ""
+    return f"was changed after it was written: it differs from its {_OWN_HASH}"
+
+
+def _wrong_types(manifest: Mapping[str, Any]) -> str:
+    """The first entry that cannot be what it is named; "" if there is none."""
+    version, files = manifest["version"], manifest["files"]
+    if type(version) is not int or version < 1:
+        return "version"
+    if not isinstance(manifest["space"], dict):
+        return "space"
+    facts = list(files.values()) if isinstance(files, dict) else [None]
+    if not all(isinstance(one, dict) and {"sha256", "size_bytes"} <= one.keys() for one in facts):
+        return "list of files"
+    return ""
+
+
+def _rendered(manifest: Mapping[str, Any]) -> bytes:
     text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return (text + "\n").encode()
 
 
-def verify(path: str | os.PathLike[str]) -> list[Problem]:
-    """Recomputes the fingerprint and the hash of every file; empty when all agree.
-
-    Raises:
-        BundleError: the manifest itself cannot be read.
-    """
-    bundle = Bundle.open(path)
-    problems = []
-    fingerprint = fingerprint_of(bundle.manifest["space"])
-    if fingerprint != bundle.fingerprint:
-        problems.append(
-            Problem(MANIFEST, f"fingerprint is {bundle.fingerprint}, its space gives {fingerprint}")
-        )
-    recorded = bundle.manifest["files"]
-    present = dict(_walk(bundle.path))
-    for name, facts in recorded.items():
-        if name not in present:
-            problems.append(Problem(name, "missing"))
-        elif (size := present[name].stat().st_size) != facts["size_bytes"]:
-            problems.append(Problem(name, f"{size} bytes, recorded {facts['size_bytes']}"))
-        elif sha256_of(present[name]) != facts["sha256"]:
-            problems.append(Problem(name, "content differs from its recorded sha256"))
-    problems += [Problem(name, "not in the manifest") for name in present if name not in recorded]
-    for model in MODELS:
-        if not (bundle.model_path(model) / str(bundle.version) / "saved_model.pb").is_file():
-            problems.append(Problem(f"serving/{model}", f"has no version {bundle.version}"))
-    return problems
-
-
-def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    for root, _, names in os.walk(folder):
-        for name in names:
-            path = Path(root, name)
-            relative = path.relative_to(folder).as_posix()
-            if relative != MANIFEST:
-                yield relative, path
+def _hash_of(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_rendered(manifest)).hexdigest()

@@ -2,6 +2,9 @@
 
 Everything is written under a temporary name in the same folder, fsynced, and renamed. A crash
 leaves the old content, or none, and at most a temporary that `remove_stale` finds.
+
+The writer of a folder holds a lock on it, which ends with the process. In a container every process
+may have the same number, so a number alone does not tell a writer that lives from one that died.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dualtower.errors import UnavailableError, UsageError
@@ -29,6 +32,7 @@ __all__ = [
 ]
 
 _MARK = ".tmp-"  # NAME.tmp-<pid>-<hex>
+_LOCKED = "-locked"  # behind that: a folder that its writer holds a lock on
 
 
 def _temporary(target: Path) -> Path:
@@ -38,7 +42,7 @@ def _temporary(target: Path) -> Path:
 @contextmanager
 def disk_errors(target: Path) -> Iterator[None]:
     """Turns the disk's own errors into ones that say what to do."""
-    target = Path(re.sub(rf"{re.escape(_MARK)}\d+-[0-9a-f]+", "", str(target)))
+    target = Path(re.sub(rf"{re.escape(_MARK)}\d+-[0-9a-f]+({_LOCKED})?", "", str(target)))
     try:
         yield
     except OSError as error:
@@ -96,7 +100,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
     temporary = _temporary(target)
     with disk_errors(target):
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             yield temporary
             _fsync(temporary)
             os.replace(temporary, target)
@@ -115,10 +119,11 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     if target.exists():
         raise UsageError(f"{target} exists already; remove it or choose another folder")
-    temporary = _temporary(target)
-    with disk_errors(target):
+    with disk_errors(target), ExitStack() as stack:
+        _make_folder(target.parent)
+        while (temporary := stack.enter_context(_locked_folder(target))) is None:
+            pass  # another process took the new folder for a stale one before it was locked
         try:
-            temporary.mkdir(parents=True)
             yield temporary
             fsync_tree(temporary)
             os.rename(temporary, target)
@@ -146,10 +151,61 @@ def remove_stale(folder: Path) -> list[Path]:
     removed = []
     for path in folder.glob(f"*{_MARK}*"):
         pid = path.name.rpartition(_MARK)[2].partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if pid.isdigit() and _remove_if_dead(path, int(pid)):
             removed.append(path)
     return removed
+
+
+def _remove_if_dead(path: Path, pid: int) -> bool:
+    if not path.name.endswith(_LOCKED):
+        dead = not _alive(pid)
+        if dead:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return dead
+    with _lock(path) as held:
+        dead = held or (held is None and not _alive(pid))
+        if dead:
+            shutil.rmtree(path)
+        return dead
+
+
+@contextmanager
+def _locked_folder(target: Path) -> Iterator[Path | None]:
+    """Makes a temporary folder beside `target` and locks it; None if it was gone before that."""
+    temporary = _temporary(target)
+    temporary = temporary.with_name(temporary.name + _LOCKED)
+    temporary.mkdir()
+    with _lock(temporary) as held:
+        yield temporary if held is not False and temporary.exists() else None
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool | None]:
+    """True: we hold the lock of `folder`. False: another does. None: there are no locks here."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held: bool | None = True
+        except BlockingIOError:
+            held = False
+        except OSError:  # some network file systems lock no folder
+            held = None
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder and its parents; each new name is flushed to the disk."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        _fsync(place.parent)
 
 
 def _alive(pid: int) -> bool:

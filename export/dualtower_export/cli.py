@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from dualtower.bundle import MODELS, Bundle, Problem
-from dualtower.bundle import verify as verify_bytes
+from dualtower.bundle import MODELS, Bundle
+from dualtower.bundle_verify import Problem
+from dualtower.bundle_verify import verify as verify_bytes
 from dualtower.config import load_section
 from dualtower_export.config import ExportConfig
 
@@ -58,11 +59,12 @@ def export(
 
     \b
     Settings (export.KEY): version, k_max, index, index_dtype, index_oversample, ivf_lists,
-    ivf_probes, ivf_recall, variants, edge_recommenders, edge_k, edge_most_items, batch_sizes,
-    length_buckets, encoder_copies, compute_dtype, half_error, half_cosine, batch_timeout_us,
-    batch_threads, max_enqueued_batches, gate_users, gate_texts, parity_texts, parity_users,
-    parity_error, parity_cosine, variant_cosine_mean, variant_cosine_min, variant_overlap_at_10,
-    variant_recall_ratio, jobs, seed, data_licence, encoder_licence
+    ivf_probes, ivf_recall, variants, calibration_examples, edge_recommenders, edge_k,
+    edge_most_items, batch_sizes, length_buckets, encoder_copies, compute_dtype, half_error,
+    half_cosine, batch_timeout_us, batch_threads, max_enqueued_batches, gate_users, gate_texts,
+    parity_texts, parity_users, parity_error, parity_cosine, variant_cosine_mean,
+    variant_cosine_min, variant_overlap_at_10, variant_recall_ratio, jobs, seed, data_licence,
+    encoder_licence
 
     \b
     Example:

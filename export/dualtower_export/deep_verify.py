@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 
-from dualtower.bundle import MODELS, Bundle, Problem
+from dualtower.bundle import MODELS, Bundle
+from dualtower.bundle_verify import Problem
 from dualtower_export.description import ask
 from dualtower_export.edge_files import FACTS, IDS, VECTORS, VOCABULARY, read_edge_facts
 from dualtower_export.edge_metadata import check_whole, facts_of

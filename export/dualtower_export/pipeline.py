@@ -19,7 +19,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from dualtower.bundle import Bundle, verify, write_manifest
+from dualtower.bundle import Bundle, write_manifest
+from dualtower.bundle_verify import verify
 from dualtower.errors import BundleError, GateFailed, UsageError
 from dualtower.files import atomic_folder, remove_stale, write_text
 from dualtower.progress import say, step

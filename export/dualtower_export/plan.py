@@ -72,7 +72,7 @@ def plan_export(run: Path, config: ExportConfig) -> Plan:
     encoder = trained.encoder()
     index = CatalogueIndex.of(list(trained.item_ids), list(trained.texts))
     check_index(trained.vectors, trained.item_ids, trained.blocked, config)
-    space = space_of(trained, encoder.tokenizer)
+    space = space_of(trained, encoder)
     return Plan(trained, encoder, index, space, fingerprint_of(space), config)
 
 

@@ -13,17 +13,19 @@ from typing import Any
 
 from dualtower_export import contract
 from dualtower_trainer.checkpoint import Trained
-from dualtower_trainer.tokenizer import Tokenizer
+from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.towers import WEIGHT_SCALE, shape_of
 
 __all__ = ["hash_strings", "space_of"]
 
 
-def space_of(trained: Trained, tokenizer: Tokenizer) -> dict[str, Any]:
+def space_of(trained: Trained, encoder: Encoder) -> dict[str, Any]:
     """The `space` of a manifest; plain JSON."""
+    tokenizer = encoder.tokenizer
     return {
         "catalogue_sha256": hash_strings([*trained.item_ids, *trained.texts]),
         "dim": trained.config.dim,
+        "encoder": asdict(encoder.config),
         "hidden_units": trained.config.hidden_units,
         "history_items": trained.config.history_items,
         "item_head": asdict(shape_of(trained.item_head)),

@@ -133,6 +133,31 @@ def test_a_killed_writer_leaves_a_temporary_that_the_next_one_removes(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dead_writer_with_the_number_of_a_living_process_is_seen(tmp_path: Path) -> None:
+    """In a container each run may have the same number as the one that was killed."""
+    left = tmp_path / f"out.tmp-{os.getpid()}-0123abcd-locked"
+    left.mkdir()
+    with atomic_folder(tmp_path / "out") as temporary:
+        assert temporary.name.startswith(f"out.tmp-{os.getpid()}-")
+        assert remove_stale(tmp_path) == [left]
+        assert temporary.exists()
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_a_temporary_without_a_lock_lives_with_its_process(tmp_path: Path) -> None:
+    mine = tmp_path / f"download.tmp-{os.getpid()}-abc"
+    mine.mkdir()
+    assert remove_stale(tmp_path) == []
+    mine.rename(tmp_path / f"download.tmp-{_dead_process()}-abc")
+    assert len(remove_stale(tmp_path)) == 1
+
+
+def _dead_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
 def test_a_lock_is_held_by_one_and_dies_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "work" / ".lock"
     code = (

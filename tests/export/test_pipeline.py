@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -17,8 +16,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dualtower.bundle import MODELS, Bundle, verify
+from dualtower.bundle import MODELS, Bundle
+from dualtower.bundle_verify import verify
 from dualtower.errors import DataError, GateFailed, UnavailableError, UsageError
+from dualtower.files import atomic_folder
 from dualtower_export import ExportConfig, export_bundle
 from dualtower_export.pipeline import rejected_path
 from dualtower_export.plan import check_room
@@ -45,7 +46,8 @@ def test_a_bundle_is_whole(bundle, plan) -> None:
         "index/catalogue.parquet",
         "model_card.md",
     } <= names
-    assert len(names) == 3 * 5 + 3 + (6 + 2) + 4 + 1 + 1
+    edge = 2 * len(plan.config.variants) + 2 + 4
+    assert len(names) == 3 * 5 + 3 + edge + 1 + 1
     assert not [name for name in names if "scratch" in name]
 
 
@@ -116,11 +118,10 @@ def test_a_run_that_is_missing_or_truncated(new_run: Callable[..., Path], tmp_pa
 
 
 def test_an_export_that_is_under_way_is_not_raced(run: Path, tmp_path: Path) -> None:
-    other = tmp_path / f"b.tmp-{os.getpid()}-0123abcd"
-    other.mkdir()
-    with pytest.raises(UsageError, match="another export is writing"):
-        export_bundle(run, tmp_path / "b", FEW)
-    assert other.exists()
+    with atomic_folder(tmp_path / "b") as other:
+        with pytest.raises(UsageError, match="another export is writing"):
+            export_bundle(run, tmp_path / "b", FEW)
+        assert other.exists()
 
 
 def test_too_little_room_is_said_before_the_work(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from dualtower.bundle import Bundle, write_manifest
-from dualtower.bundle import verify as verify_bytes
+from dualtower.bundle_verify import verify as verify_bytes
 from dualtower_export.cli import verify
 from dualtower_export.deep_verify import verify_deep
 from dualtower_export.models_writer import build_models

@@ -70,6 +70,7 @@ class Trained:
         catalogue: the items; row i belongs to `vectors[i]`.
         warm: bool [items], seen in training, so the vector holds an id residual.
         vectors: float32 [items, dim], of length 1.
+        encoder_sha256: of the encoder's weights.
         weights_sha256: of encoder, towers and vectors together.
         text_template: how the text of an item was made.
         split: how the data was split.
@@ -88,6 +89,7 @@ class Trained:
     catalogue: Catalogue
     warm: np.ndarray
     vectors: np.ndarray
+    encoder_sha256: str
     weights_sha256: str
     text_template: str
     split: SplitConfig
@@ -112,12 +114,23 @@ class Trained:
         return self.catalogue.blocked
 
     def encoder(self) -> Encoder:
-        """The encoder of this run; loaded once."""
+        """The encoder of this run; loaded once.
+
+        Raises:
+            UsageError: a file of it is missing or truncated.
+            DataError: its weights are not those that the towers were trained on.
+        """
         return self._encoder
 
     @cached_property
     def _encoder(self) -> Encoder:
-        return Encoder.load(self.encoder_folder, self.max_tokens)
+        encoder = Encoder.load(self.encoder_folder, self.max_tokens)
+        if encoder.sha256 != self.encoder_sha256:
+            raise DataError(
+                f"{self.encoder_folder / 'model.safetensors'} was changed after training; "
+                f"train it again: dualtower train --data DATA --out {self.path} --overwrite"
+            )
+        return encoder
 
     def embed_texts(self, texts: Sequence[str | bytes], *, batch_size: int = 256) -> np.ndarray:
         """Item embeddings float32 [texts, dim], as of items that training never saw."""
@@ -281,6 +294,7 @@ def load_trained(run: Path) -> Trained:
         catalogue=read_catalogue(table),
         warm=table["warm"].to_numpy(),
         vectors=tensors["catalogue/vectors"],
+        encoder_sha256=facts["encoder"]["sha256"],
         weights_sha256=weights.hexdigest(),
         text_template=facts["text_template"],
         split=SplitConfig(**facts["split"]),

@@ -22,7 +22,8 @@ from typing import Any
 
 import dualtower_serving
 import dualtower_trainer  # noqa: F401  sets TensorFlow's environment before any module imports it
-from dualtower.bundle import Bundle, verify
+from dualtower.bundle import Bundle
+from dualtower.bundle_verify import verify
 from dualtower.config import load_section
 from dualtower.errors import BundleError, DualtowerError, UnavailableError
 from dualtower.files import exclusive_lock, remove_stale, write_text
