@@ -22,8 +22,19 @@ from dualtower_trainer.tokenizer import UNK
 
 pytestmark = pytest.mark.slow  # one training and one export, half a minute
 
-MAKES = "春山 老茶坊 云雾 福记 小厨娘 北方".split()
-KINDS = "龙井绿茶 茉莉花茶 普洱熟茶 红糖姜茶 手工挂面 芝麻酱 陈年香醋 白瓷茶杯 竹制茶盘 棉麻围裙".split()
+MAKES = ["春山", "老茶坊", "云雾", "福记", "小厨娘", "北方"]
+KINDS = [
+    "龙井绿茶",
+    "茉莉花茶",
+    "普洱熟茶",
+    "红糖姜茶",
+    "手工挂面",
+    "芝麻酱",
+    "陈年香醋",
+    "白瓷茶杯",
+    "竹制茶盘",
+    "棉麻围裙",
+]
 SIZES = ("250克", "500克装", "礼盒", "两件套", "1.5升（特价）", "ＸＬ号")
 TRAINING = (
     "encoder.name=tiny", "encoder.max_tokens=16", "model.dim=32", "model.history_items=8",
@@ -36,8 +47,9 @@ EXPORT = (
     'export.variants=["float32"]', "export.jobs=1",
 )  # fmt: skip
 NEW = [
-    "春山龙井绿茶 100克（新茶）", "茶", "云雾普洱熟茶，陈年！", "繁體中文：茉莉花茶禮盒", "龙井green tea",
-    "2024年春茶・明前", "白瓷\u3000茶杯　两件套", "芝\u200b麻\u00ad酱", "龘鱻麤", "", "ＸＬ号围裙", "姜茶" * 30,
+    "春山龙井绿茶 100克（新茶）", "茶", "云雾普洱熟茶，陈年！", "繁體中文：茉莉花茶禮盒",
+    "龙井green tea", "2024年春茶・明前", "白瓷\u3000茶杯　两件套", "芝\u200b麻\u00ad酱", "龘鱻麤",
+    "", "ＸＬ号围裙", "姜茶" * 30,
 ]  # fmt: skip
 
 
