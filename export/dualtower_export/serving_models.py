@@ -3,10 +3,14 @@
 user_tower    history ─► embedding
 item_tower    text    ─► embedding
 recommender   history ─► embedding ─► the k best items of the catalogue
+
+The towers are reusable SavedModels as well (https://www.tensorflow.org/hub/reusable_saved_models):
+`tensorflow_hub.load` gives something to be called, and `hub.KerasLayer` a layer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -66,33 +70,59 @@ class _Describing(tf.Module):
         self.describe = tf.function(describe, input_signature=[_strings(1, DESCRIBE_INPUT)])
 
 
-class ItemTowerModel(_Describing):
+class _Reusable(_Describing):
+    """A tower that TF Hub can load: what it has beyond signatures and `__call__`.
+
+    Nothing of it is trainable, since most weights are constants of the graph. `serving_default`
+    goes through `__call__`, so that the file holds that graph, and its vocabulary, once.
+    """
+
+    # in place of tf.Module's properties, which a SavedModel does not keep
+    variables: Sequence[tf.Variable] = ()
+    trainable_variables: Sequence[tf.Variable] = ()
+
+    def __init__(self, description: Description, graph: tf.Module) -> None:
+        super().__init__(description)
+        self.variables = list(graph.variables)
+        self.trainable_variables = []
+        self.regularization_losses: list[tf.Tensor] = []
+
+
+class ItemTowerModel(_Reusable):
     """Texts, or word pieces, to item embeddings."""
 
     def __init__(self, description: Description, item: ItemGraph) -> None:
-        super().__init__(description)
+        super().__init__(description, item)
         self._item = item
 
     @tf.function(input_signature=[_strings(1, "text")])
+    def __call__(self, text: tf.Tensor) -> tf.Tensor:
+        return self._item.of_texts(text)
+
+    @tf.function(input_signature=[_strings(1, "text")])
     def serving_default(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"embedding": self._item.of_texts(text)}
+        return {"embedding": self(text)}
 
     @tf.function(input_signature=_TOKENS)
     def from_tokens(self, ids: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embedding": self._item.of_tokens(*self._item.tidy(ids, mask))}
 
 
-class UserTowerModel(_Describing):
+class UserTowerModel(_Reusable):
     """Histories to user embeddings."""
 
     def __init__(self, description: Description, user: UserGraph) -> None:
-        super().__init__(description)
+        super().__init__(description, user)
         self._user = user
 
     @tf.function(input_signature=[_strings(2, "history")])
-    def serving_default(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
+    def __call__(self, history: tf.Tensor) -> tf.Tensor:
         embedding, _ = self._user.of_texts(history)
-        return {"embedding": embedding}
+        return embedding
+
+    @tf.function(input_signature=[_strings(2, "history")])
+    def serving_default(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"embedding": self(history)}
 
     @tf.function(input_signature=[_strings(2, "item_ids")])
     def from_item_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
