@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "export": ("dualtower_export.cli", "export", "Write a gated, fingerprinted bundle."),
     "verify": ("dualtower_export.cli", "verify", "Check every byte of a bundle."),
+    "push": ("dualtower_export.push_cli", "push", "Copy a bundle to where servers poll."),
     "serve": ("dualtower_serving.cli", "serve", "Serve a bundle with TensorFlow Serving's API."),
     "recommend": ("dualtower_clients.cli", "recommend", "Ask a server, or rank users of a run."),
     "bench": ("dualtower_benchmarks.cli", "bench", "Measure the server and the edge files."),

@@ -26,7 +26,9 @@ __all__ = [
     "atomic_folder",
     "disk_errors",
     "exclusive_lock",
+    "fsync_path",
     "fsync_tree",
+    "make_folder",
     "remove_stale",
     "write_text",
 ]
@@ -100,11 +102,11 @@ def atomic_file(target: Path) -> Iterator[Path]:
     temporary = _temporary(target)
     with disk_errors(target):
         try:
-            _make_folder(target.parent)
+            make_folder(target.parent)
             yield temporary
-            _fsync(temporary)
+            fsync_path(temporary)
             os.replace(temporary, target)
-            _fsync(target.parent)
+            fsync_path(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -120,14 +122,14 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     if target.exists():
         raise UsageError(f"{target} exists already; remove it or choose another folder")
     with disk_errors(target), ExitStack() as stack:
-        _make_folder(target.parent)
+        make_folder(target.parent)
         while (temporary := stack.enter_context(_locked_folder(target))) is None:
             pass  # another process took the new folder for a stale one before it was locked
         try:
             yield temporary
             fsync_tree(temporary)
             os.rename(temporary, target)
-            _fsync(target.parent)
+            fsync_path(target.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -142,8 +144,8 @@ def fsync_tree(folder: Path) -> None:
     """Flushes every file and folder below `folder`, itself last."""
     for root, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _fsync(Path(root, name))
-        _fsync(Path(root))
+            fsync_path(Path(root, name))
+        fsync_path(Path(root))
 
 
 def remove_stale(folder: Path) -> list[Path]:
@@ -200,12 +202,12 @@ def _lock(folder: Path) -> Iterator[bool | None]:
         os.close(descriptor)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Makes a folder and its parents; each new name is flushed to the disk."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):
-        _fsync(place.parent)
+        fsync_path(place.parent)
 
 
 def _alive(pid: int) -> bool:
@@ -218,7 +220,8 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _fsync(path: Path) -> None:
+def fsync_path(path: Path) -> None:
+    """Flushes one file, or the names in one folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,29 +6,56 @@ server: `max_batch_size { value: 32 }`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dualtower.bundle import CONTAINER_ROOT, MODELS
 from dualtower_export.config import ExportConfig
 
-__all__ = ["batching_config", "models_config", "monitoring_config", "write_server_configs"]
+__all__ = [
+    "batching_config",
+    "model_entries",
+    "models_config",
+    "monitoring_config",
+    "write_server_configs",
+]
 
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
-def models_config() -> str:
-    """`--model_config_file`: all models of the pair, base paths where the container mounts them."""
+def model_entries(root: str, *, policy: str, version: int, labels: Sequence[str] = ()) -> str:
+    """A `--model_config_file`: all models of the pair.
+
+    Args:
+        root: where the models lie, a folder or URL.
+        policy: one of VERSION_POLICIES.
+        version: what `specific` serves, and what a label points to.
+        labels: names for the version. A server that starts with some refuses them all, unless it
+            has `--allow_version_labels_for_unavailable_models`: it reads labels before it loads.
+    """
+    chosen = {
+        "latest": "latest { num_versions: 1 }",
+        "specific": f"specific {{ versions: {version} }}",
+    }[policy]
+    named = "".join(
+        f'    version_labels {{ key: "{label}" value: {version} }}\n' for label in labels
+    )
     entries = "".join(
         f"""  config {{
     name: "{model}"
-    base_path: "{CONTAINER_ROOT}/{model}"
+    base_path: "{root}/{model}"
     model_platform: "tensorflow"
-    model_version_policy {{ latest {{ num_versions: 1 }} }}
-  }}
+    model_version_policy {{ {chosen} }}
+{named}  }}
 """
         for model in MODELS
     )
     return f"model_config_list {{\n{entries}}}\n"
+
+
+def models_config() -> str:
+    """`models.config`, with base paths where the container mounts them."""
+    return model_entries(CONTAINER_ROOT, policy="latest", version=1)
 
 
 def batching_config(config: ExportConfig) -> str:
