@@ -40,16 +40,20 @@ OPTIONAL_FILES = (_TOKENIZER_CONFIG,)
 class EncoderConfig:
     """Section [encoder] of a configuration.
 
-    `name` is "minilm" (fetched), "tiny" (trained on the catalogue) or the path of a Hugging Face
-    BERT folder; a text is cut after `max_tokens` word pieces, [CLS] and [SEP] included.
+    `name` is "minilm" (fetched), "tiny" (trained on the catalogue), the path of a BERT folder of
+    Hugging Face's or of TF Hub's kind, or `hub:` and the address of a model of TF Hub; a text is
+    cut after `max_tokens` word pieces, [CLS] and [SEP] included.
     """
 
     name: str = "minilm"
     max_tokens: int = 32
 
     def __post_init__(self) -> None:
-        if not self.name.strip():
-            raise ValueError('name must be "minilm", "tiny" or the path of a BERT folder, got ""')
+        if not self.name.removeprefix("hub:").strip():
+            raise ValueError(
+                'name must be "minilm", "tiny", the path of a BERT folder, or hub:HANDLE; '
+                f'got "{self.name}"'
+            )
         if not 3 <= self.max_tokens <= 512:
             raise ValueError(f"max_tokens must lie in 3..512, got {self.max_tokens}")
 

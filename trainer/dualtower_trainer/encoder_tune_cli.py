@@ -23,7 +23,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.option("--data", type=_PATH, required=True, metavar="DATA", help="The data folder.")
-@click.option("--encoder", "name", metavar="NAME", help="minilm, tiny or a BERT folder.")
+@click.option("--encoder", "name", metavar="NAME", help="minilm, tiny, a BERT folder, hub:URL.")
 @click.option("--out", type=_PATH, metavar="FOLDER", help="The new BERT folder to write.")
 @click.option(
     "--distil-from",
