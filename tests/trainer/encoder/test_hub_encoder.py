@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
+import io
 import shutil
-from collections.abc import Callable
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +29,7 @@ from dualtower_trainer.hub_encoder import encoder_of_hub
 
 HIDDEN, HEADS, INNER, LAYERS, POSITIONS = 24, 3, 40, 2, 48
 TEXTS = ["green tea", "Black TÉA cups!", "", "tea " * 30]
+HUB = "pip install 'dualtower[hub]'"
 layers = tf_keras.layers
 
 
@@ -268,9 +273,7 @@ def test_another_model_at_the_same_place_is_read_anew(vocab, model, tmp_path: Pa
 
 
 def test_a_handle_that_cannot_be_fetched(tmp_path: Path, monkeypatch) -> None:
-    pytest.importorskip(
-        "tensorflow_hub", reason="pip install 'dualtower[hub]'", exc_type=ImportError
-    )
+    pytest.importorskip("tensorflow_hub", reason=HUB, exc_type=ImportError)
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
     config = EncoderConfig(name="hub:http://127.0.0.1:9/google/bert/1")
     require_encoder(config)
@@ -351,6 +354,44 @@ def test_a_folder_that_was_cut_short(
 def test_more_places_than_there_are(hub_folder: Path) -> None:
     with pytest.raises(DataError, match="max_tokens 64 is more than the 48 positions"):
         encoder_of_hub(hub_folder, max_tokens=64)
+
+
+@pytest.fixture
+def address(hub_folder: Path) -> Iterator[str]:
+    """Of a server that has the model in an archive, as TF Hub has; it counts what it was asked."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as packed:
+        packed.add(hub_folder, arcname=".")
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(archive.getvalue())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on the screen."""
+
+    asked: list[str] = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/google/bert/1"
+        server.shutdown()
+        thread.join()
+    assert asked == ["/google/bert/1?tf-hub-format=compressed"], "it is downloaded once"
+
+
+def test_a_handle_is_downloaded_once(
+    address: str, hub_folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    pytest.importorskip("tensorflow_hub", reason=HUB, exc_type=ImportError)
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    config = EncoderConfig(name=f"hub:{address}", max_tokens=16)
+    wanted = encoder_of_hub(hub_folder).sha256
+    for run in ("first", "second"):
+        assert resolve_encoder(config, [], tmp_path / run).sha256 == wanted
 
 
 def test_names_that_mean_nothing(tmp_path: Path) -> None:
