@@ -10,7 +10,8 @@ from dualtower_export.serving_form import COMPUTE_DTYPES
 __all__ = ["ALL", "DEFAULT_VARIANTS", "INDEXES", "RECOMMENDERS", "VARIANTS", "ExportConfig"]
 
 VARIANTS = (
-    "float32", "float16", "dynamic_int8", "weight_only_int8", "embedding_int4", "naive_int8",
+    "float32", "float16", "dynamic_int8", "weight_only_int8", "embedding_int4", "int16x8",
+    "naive_int8", "qat_int8", "pruned", "clustered",
 )  # fmt: skip
 DEFAULT_VARIANTS = ("float32", "float16", "dynamic_int8", "weight_only_int8")
 ALL = "all"
@@ -23,6 +24,7 @@ _SHARES = (
     "variant_cosine_min",
     "variant_overlap_at_10",
     "variant_recall_ratio",
+    "variant_ndcg_ratio",
     "ivf_recall",
 )
 # The stock server refuses a version whose warm-up file holds more records.
@@ -47,6 +49,11 @@ class ExportConfig:
         ivf_recall: smallest share of the exact list that an inverted file finds on held-out users.
         variants: TFLite files to make of each tower; `float32` is the reference and must be there.
             `["all"]` makes every one.
+        edge_tokens: further lengths of the item tower's input, as far as they are below the run's
+            `max_tokens`; 0 is a file that takes any length. A shorter one cuts longer texts, and is
+            judged as such.
+        edge_tokens_variants: which variants get them.
+        train_steps: steps of a variant that is trained: int8-aware, pruned or clustered.
         calibration_examples: texts and histories of the training period from which ranges are read
             and on which a variant is trained.
         edge_recommenders: formats of the catalogue in which a phone gets the whole recommender as
@@ -80,6 +87,9 @@ class ExportConfig:
         variant_overlap_at_10: smallest share of the float top ten that a variant keeps.
         variant_recall_ratio: smallest share of float's Recall@10 that a variant keeps; a shortfall
             within the noise of the users compared is forgiven.
+        variant_ndcg_ratio: the same of NDCG@10.
+        variant_latency_ratio: largest median time of a call with one thread, as a multiple of
+            float32's in the same turns; 0 sets no bound. float32 itself is never judged by time.
         jobs: TFLite conversions that run at the same time, one thread each.
         seed: picks the users and texts of the gates.
         data_licence: a sentence for the model card; "" says that none was stated.
@@ -95,6 +105,9 @@ class ExportConfig:
     ivf_probes: int = 32
     ivf_recall: float = 0.95
     variants: tuple[str, ...] = DEFAULT_VARIANTS
+    edge_tokens: tuple[int, ...] = ()
+    edge_tokens_variants: tuple[str, ...] = ("dynamic_int8",)
+    train_steps: int = 200
     calibration_examples: int = 500
     edge_recommenders: tuple[str, ...] = ("int8",)
     edge_k: int = 100
@@ -118,6 +131,8 @@ class ExportConfig:
     variant_cosine_min: float = 0.9
     variant_overlap_at_10: float = 0.8
     variant_recall_ratio: float = 0.97
+    variant_ndcg_ratio: float = 0.97
+    variant_latency_ratio: float = 3.0
     jobs: int = 2
     seed: int = 0
     data_licence: str = ""
@@ -128,7 +143,7 @@ class ExportConfig:
             "version", "k_max", "edge_most_items",
             "max_enqueued_batches", "gate_users", "gate_texts",
             "parity_texts", "parity_users", "jobs", "index_oversample", "ivf_probes",
-            "calibration_examples",
+            "calibration_examples", "train_steps",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -153,6 +168,21 @@ class ExportConfig:
         if "float32" not in self.variants:
             given = ", ".join(self.variants) or "none"
             raise ValueError(f"variants must hold float32, the reference; got {given}")
+        if strange := [name for name in self.edge_tokens_variants if name not in VARIANTS]:
+            raise ValueError(
+                f"edge_tokens_variants must be names of {', '.join(VARIANTS)}; "
+                f"got {', '.join(strange)}"
+            )
+        lengths = self.edge_tokens
+        if len(set(lengths)) < len(lengths) or any(n < 0 or n == 1 for n in lengths):
+            raise ValueError(
+                f"edge_tokens must be distinct, each 0 for any length, or 2 and more; "
+                f"got {list(lengths)}"
+            )
+        if self.variant_latency_ratio < 0:
+            raise ValueError(
+                f"variant_latency_ratio must not be negative, got {self.variant_latency_ratio}"
+            )
         forms = self.edge_recommenders
         if not set(forms) <= set(RECOMMENDERS) or len(set(forms)) < len(forms):
             raise ValueError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dualtower_export.config import ExportConfig
 from dualtower_export.edge_metadata import Associated, FileCard, TensorCard
 from dualtower_export.edge_pair import towers_fingerprint
+from dualtower_export.edge_source import ANY_LENGTH
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.tokenizer import Tokenizer
@@ -67,9 +68,24 @@ class Identity:
 
 
 def tower_card(
-    identity: Identity, trained: Trained, tokenizer: Tokenizer, tower: str, variant: str
+    identity: Identity,
+    trained: Trained,
+    tokenizer: Tokenizer,
+    tower: str,
+    variant: str,
+    *,
+    tokens: int,
 ) -> FileCard:
-    """Of `item_tower` or `user_tower`."""
+    """Of `item_tower` or `user_tower`.
+
+    Args:
+        identity: what the file belongs to.
+        trained: the run.
+        tokenizer: of the item tower.
+        tower: which.
+        variant: as the file is named, its length included.
+        tokens: length of an item tower's input; ANY_LENGTH where it is free, up to the run's.
+    """
     config = trained.config
     length = (
         f"float32 [1, {config.dim}] of length 1: {config.dim - 2} numbers of taste, the item's "
@@ -112,8 +128,8 @@ def tower_card(
             ),
         ),
         facts=identity.facts(
-            tower, variant, dim=config.dim, item_tokens=trained.max_tokens,
-            lowercase=tokenizer.lowercase,
+            tower, variant, dim=config.dim, item_tokens=tokens or trained.max_tokens,
+            lowercase=tokenizer.lowercase, any_length=tokens == ANY_LENGTH,
         ),
         files=(
             Associated(

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 import tf_keras
 
@@ -14,8 +16,10 @@ from dualtower_export.item_graph import item_function
 from dualtower_trainer.bert import MASK_BIAS, build_bert, load_weights
 
 __all__ = [
+    "converter_for",
     "converter_of",
     "dynamic_int8",
+    "dynamic_range",
     "edge_bert",
     "float16",
     "float32",
@@ -39,7 +43,11 @@ def float16(source: EdgeSource) -> bytes:
 
 def dynamic_int8(source: EdgeSource) -> bytes:
     """Weights in int8; activations become int8 by the range of each call."""
-    converter = converter_of(source)
+    return dynamic_range(converter_of(source))
+
+
+def dynamic_range(converter: tf.lite.TFLiteConverter) -> bytes:
+    """Converts with weights in int8 wherever a kernel takes them so."""
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter.convert()
 
@@ -59,36 +67,55 @@ def edge_bert(source: EdgeSource, mask_bias: float = MASK_BIAS) -> tf_keras.Mode
     return bert
 
 
-def item_converter(source: EdgeSource, bert: tf_keras.Model) -> tf.lite.TFLiteConverter:
-    """ids, mask int32 [1, tokens] -> embedding float32 [1, dim] of an unseen text."""
-    head, shape = source.trained.item_head, [1, source.static_tokens]
-    embed = item_function(bert, head)
-    graph = tf.function(
-        lambda ids, mask: {"embedding": embed(ids, mask)},
-        input_signature=[tf.TensorSpec(shape, tf.int32, name) for name in ("ids", "mask")],
-        autograph=False,
-    )
-    return _converter(graph, bert, head)
+def item_converter(
+    source: EdgeSource, bert: tf_keras.Model, head: tf_keras.Model | None = None
+) -> tf.lite.TFLiteConverter:
+    """ids, mask int32 [1, tokens] -> embedding float32 [1, dim] of an unseen text.
+
+    Args:
+        source: the run and the length.
+        bert: its encoder.
+        head: what stands above it; None takes the run's.
+    """
+    head = head or source.trained.item_head
+    return converter_for(source, item_function(bert, head), bert, head)
 
 
 def user_converter(source: EdgeSource, tower: tf_keras.Model) -> tf.lite.TFLiteConverter:
     """items float32 [1, history_items, dim], mask float32 [1, history_items] -> embedding."""
-    config = source.trained.config
-    shape = [1, config.history_items]
+    return converter_for(source, lambda items, mask: tower({"items": items, "mask": mask}), tower)
+
+
+def converter_for(
+    source: EdgeSource,
+    embed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    *models: tf_keras.Model,
+) -> tf.lite.TFLiteConverter:
+    """The converter of any function of a tower's two inputs.
+
+    Args:
+        source: says which tower, and the sizes.
+        embed: from the inputs named above to embeddings float32 [1, dim].
+        models: what holds the variables of `embed`.
+    """
     graph = tf.function(
-        lambda items, mask: {"embedding": tower({"items": items, "mask": mask})},
-        input_signature=[
-            tf.TensorSpec([*shape, config.dim], tf.float32, "items"),
-            tf.TensorSpec(shape, tf.float32, "mask"),
-        ],
+        lambda first, mask: {"embedding": embed(first, mask)},
+        input_signature=_inputs(source),
         autograph=False,
     )
-    return _converter(graph, tower)
-
-
-def _converter(
-    graph: tf.types.experimental.PolymorphicFunction, *models: tf_keras.Model
-) -> tf.lite.TFLiteConverter:
     parts = tf.Module()
-    parts.models = list(models)
+    # not the models: to save them, Keras would trace every layer once more
+    parts.weights = [variable for model in models for variable in model.variables]
     return tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()], parts)
+
+
+def _inputs(source: EdgeSource) -> list[tf.TensorSpec]:
+    if source.tower == ITEM_TOWER:
+        shape = [1, source.static_tokens]
+        return [tf.TensorSpec(shape, tf.int32, name) for name in ("ids", "mask")]
+    config = source.trained.config
+    shape = [1, config.history_items]
+    return [
+        tf.TensorSpec([*shape, config.dim], tf.float32, "items"),
+        tf.TensorSpec(shape, tf.float32, "mask"),
+    ]

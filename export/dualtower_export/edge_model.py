@@ -83,15 +83,19 @@ class EdgeModel:
             )
 
 
-def smallest(folder: Path, part: str, order: tuple[str, ...]) -> str:
-    """The first variant of a part that is there, in the order from small to large.
+def smallest(folder: Path, part: str) -> str:
+    """The variant of a part whose file is the smallest there.
+
+    Files of another length than the run's, `PART.VARIANT.LENGTH.tflite`, are taken by name alone.
 
     Raises:
         BundleError: none is.
     """
-    for variant in order:
-        if (folder / f"{part}.{variant}.tflite").is_file():
-            return variant
-    raise BundleError(
-        f"{folder} has no {part}.*.tflite ({', '.join(order)}); give the `edge` folder of a bundle"
-    )
+    sizes = {
+        path.name.removeprefix(f"{part}.").removesuffix(".tflite"): path.stat().st_size
+        for path in folder.glob(f"{part}.*.tflite")
+    }
+    whole = [variant for variant in sizes if "." not in variant]
+    if not whole:
+        raise BundleError(f"{folder} has no {part}.*.tflite; give the `edge` folder of a bundle")
+    return min(whole, key=lambda variant: (sizes[variant], variant))

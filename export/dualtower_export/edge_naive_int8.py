@@ -7,6 +7,7 @@ stretch until little is left of the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import tensorflow as tf
@@ -14,21 +15,22 @@ import tensorflow as tf
 from dualtower_export.edge_convert import converter_of
 from dualtower_export.edge_source import EdgeSource
 
-__all__ = ["naive_int8"]
+__all__ = ["calibrated", "naive_int8"]
 
 _EXAMPLES = 200
 
 
 def naive_int8(source: EdgeSource) -> bytes:
     """int8 weights and activations, their ranges by the calibration inputs; float in and out."""
-    converter = converter_of(source)
+    return calibrated(converter_of(source), source).convert()
+
+
+def calibrated(converter: tf.lite.TFLiteConverter, source: EdgeSource) -> tf.lite.TFLiteConverter:
+    """The converter, told to read the ranges of activations off the first calibration inputs."""
+
+    def examples() -> Iterator[dict[str, np.ndarray]]:
+        return islice(source.requests(), _EXAMPLES)
+
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: _first(source)
-    return converter.convert()
-
-
-def _first(source: EdgeSource) -> Iterator[dict[str, np.ndarray]]:
-    for number, request in enumerate(source.requests()):
-        if number == _EXAMPLES:
-            return
-        yield request
+    converter.representative_dataset = examples
+    return converter

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dualtower_export.edge_compressed import clustered, pruned
 from dualtower_export.edge_convert import dynamic_int8, float16, float32
+from dualtower_export.edge_int16x8 import int16x8
 from dualtower_export.edge_naive_int8 import naive_int8
+from dualtower_export.edge_qat import qat_int8
 from dualtower_export.edge_source import EdgeSource
 from dualtower_export.edge_weight_only import embedding_int4, weight_only_int8
 
@@ -18,5 +21,9 @@ RECIPES: dict[str, Callable[[EdgeSource], bytes]] = {
     "dynamic_int8": dynamic_int8,
     "weight_only_int8": weight_only_int8,
     "embedding_int4": embedding_int4,
+    "int16x8": int16x8,
     "naive_int8": naive_int8,
+    "qat_int8": qat_int8,
+    "pruned": pruned,
+    "clustered": clustered,
 }

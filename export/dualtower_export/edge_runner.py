@@ -20,17 +20,12 @@ from dualtower_export.edge_model import EdgeModel, smallest
 from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = [
-    "CATALOGUE_VARIANTS",
-    "TOWER_VARIANTS",
     "EdgeItemTower",
     "EdgeRecommender",
     "NewItem",
     "Recommendation",
+    "tower_path",
 ]
-
-# from small to large
-TOWER_VARIANTS = ("dynamic_int8", "float16", "float32")
-CATALOGUE_VARIANTS = ("int8", "float16")
 
 
 @dataclass(frozen=True)
@@ -48,8 +43,24 @@ class Recommendation:
     score: float
 
 
+def tower_path(folder: Path, part: str, variant: str | None) -> Path:
+    """The file of "item_tower" or "user_tower".
+
+    Args:
+        folder: `BUNDLE/edge`.
+        part: which tower.
+        variant: format of both, e.g. "float16", or of an item tower of another length, e.g.
+            "dynamic_int8.t16"; None takes the smallest of each.
+    """
+    if variant is None:
+        return folder / f"{part}.{smallest(folder, part)}.tflite"
+    if part == "user_tower":  # it reads no text, so it has one length
+        variant = variant.partition(".")[0]
+    return folder / f"{part}.{variant}.tflite"
+
+
 class EdgeItemTower:
-    """Texts to vectors by one file.
+    """Texts to vectors by one file; a text that is longer than the file reads is cut.
 
     Args:
         path: `item_tower.VARIANT.tflite`.
@@ -63,13 +74,15 @@ class EdgeItemTower:
         self._tokenizer = Tokenizer(
             pieces, lowercase=facts["lowercase"], max_tokens=facts["item_tokens"]
         )
+        self._any_length = bool(facts.get("any_length"))
         self._embed = self.model.signature()
 
     def embed(self, texts: Sequence[str | bytes]) -> np.ndarray:
         """Item embeddings float32 [texts, dim]."""
         vectors = np.empty((len(texts), self.model.facts["dim"]), np.float32)
         for row, ids in enumerate(self._tokenizer.rows(texts)):
-            request = np.zeros((2, 1, self._tokenizer.max_tokens), np.int32)
+            width = len(ids) if self._any_length else self._tokenizer.max_tokens
+            request = np.zeros((2, 1, width), np.int32)
             request[0, 0, : len(ids)], request[1, 0, : len(ids)] = ids, 1
             vectors[row] = self._embed(ids=request[0], mask=request[1])["embedding"][0]
         return vectors
@@ -105,7 +118,7 @@ class EdgeRecommender:
         threads: int = 1,
     ) -> None:
         part = "recommender" if one_file else "catalogue"
-        variant = variant or smallest(folder, part, CATALOGUE_VARIANTS)
+        variant = variant or smallest(folder, part)
         self._folder, self._threads, self._tower_variant = folder, threads, tower
         self._catalogue = EdgeModel(folder / f"{part}.{variant}.tflite", part, threads=threads)
         self.facts = self._catalogue.facts
@@ -187,5 +200,4 @@ class EdgeRecommender:
         return tower
 
     def _tower_path(self, part: str) -> Path:
-        variant = self._tower_variant or smallest(self._folder, part, TOWER_VARIANTS)
-        return self._folder / f"{part}.{variant}.tflite"
+        return tower_path(self._folder, part, self._tower_variant)

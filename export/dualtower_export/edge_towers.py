@@ -15,8 +15,8 @@ import numpy as np
 from dualtower.bundle import MANIFEST, Bundle
 from dualtower.errors import BundleError, UsageError
 from dualtower_export.edge_files import FACTS, IDS, VECTORS, read_edge_facts
-from dualtower_export.edge_model import EdgeModel, smallest
-from dualtower_export.edge_runner import TOWER_VARIANTS, EdgeItemTower
+from dualtower_export.edge_model import EdgeModel
+from dualtower_export.edge_runner import EdgeItemTower, tower_path
 from dualtower_export.recorded_data import recorded_data
 from dualtower_trainer.scoring_towers import Towers
 
@@ -47,7 +47,7 @@ def open_edge_towers(folder: Path, variant: str | None = None, *, threads: int =
         ) from error
     blocked = np.zeros(len(item_ids), bool)
     blocked[facts["blocked_rows"]] = True
-    user_tower = EdgeModel(_path(folder, "user_tower", variant), "user_tower", threads=threads)
+    user_tower = EdgeModel(tower_path(folder, "user_tower", variant), "user_tower", threads=threads)
     user_tower.must_share("fingerprint", facts["fingerprint"], FACTS)
     reader = _Histories(user_tower, vectors)
     texts = _Texts(folder, variant, facts["fingerprint"], threads)
@@ -105,11 +105,7 @@ class _Texts:
 
     @cached_property
     def _tower(self) -> EdgeItemTower:
-        path = _path(self._folder, "item_tower", self._variant)
+        path = tower_path(self._folder, "item_tower", self._variant)
         tower = EdgeItemTower(path, threads=self._threads)
         tower.model.must_share("fingerprint", self._fingerprint, FACTS)
         return tower
-
-
-def _path(folder: Path, part: str, variant: str | None) -> Path:
-    return folder / f"{part}.{variant or smallest(folder, part, TOWER_VARIANTS)}.tflite"

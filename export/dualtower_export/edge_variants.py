@@ -20,7 +20,8 @@ from dualtower_export.edge_files import half_vectors
 from dualtower_export.edge_inputs import HARD_TEXTS, write_edge_inputs
 from dualtower_export.edge_jobs import run_jobs
 from dualtower_export.edge_metadata import with_card
-from dualtower_export.edge_source import ITEM_TOWER, USER_TOWER
+from dualtower_export.edge_probes import Probe, probe_tower
+from dualtower_export.edge_source import ANY_LENGTH, ITEM_TOWER, USER_TOWER
 from dualtower_export.edge_worker import Job
 from dualtower_export.fidelity import compare_rankings, cosines, taste
 from dualtower_export.gate_data import GateData
@@ -29,19 +30,46 @@ from dualtower_export.verdict import Measured
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.tokenizer import Tokenizer
 
-__all__ = ["ConvertedFile", "convert_variants", "measure_variants"]
-
-TOWERS = (ITEM_TOWER, USER_TOWER)
+__all__ = ["ConvertedFile", "convert_variants", "measure_variants", "planned_files"]
 
 
 @dataclass(frozen=True)
 class ConvertedFile:
-    """A TFLite file, and the npy of what it said to the gate's inputs."""
+    """A TFLite file, what it said to the gate's inputs, and what it costs.
+
+    Attributes:
+        tower: which.
+        variant: as the file is named, its length included where it is not the run's.
+        tokens: length of an item tower's input, or ANY_LENGTH; ANY_LENGTH for a user tower.
+        tflite: the file.
+        embeddings: npy of what it said.
+        probe: time, memory and ops.
+    """
 
     tower: str
     variant: str
+    tokens: int
     tflite: Path
     embeddings: Path
+    probe: Probe
+
+
+def planned_files(config: ExportConfig, max_tokens: int) -> list[tuple[str, str, str, int]]:
+    """Tower, variant, name of that variant at a length, and the length, of every file.
+
+    Args:
+        config: which variants and lengths.
+        max_tokens: of the run; lengths that are not below it are left out.
+    """
+    files = [(ITEM_TOWER, variant, variant, max_tokens) for variant in config.variants]
+    for tokens in config.edge_tokens:
+        suffix = "any" if tokens == ANY_LENGTH else f"t{tokens}"
+        if tokens < max_tokens:
+            files += [
+                (ITEM_TOWER, variant, f"{variant}.{suffix}", tokens)
+                for variant in config.edge_tokens_variants
+            ]
+    return files + [(USER_TOWER, variant, variant, ANY_LENGTH) for variant in config.variants]
 
 
 def convert_variants(
@@ -69,32 +97,43 @@ def convert_variants(
         trained, tokenizer, data, scratch,
         calibration_examples=config.calibration_examples, seed=config.seed,
     )  # fmt: skip
-    files = [
-        ConvertedFile(
-            tower, variant, edge / f"{tower}.{variant}.tflite", scratch / f"{tower}.{variant}.npy"
-        )
-        for tower in TOWERS
-        for variant in config.variants
-    ]
+    planned = planned_files(config, trained.max_tokens)
     jobs = [
         Job(
             run=str(trained.path.resolve()),
-            tower=file.tower,
-            variant=file.variant,
-            tokens=trained.max_tokens if file.tower == ITEM_TOWER else 0,
-            steps=0,
+            tower=tower,
+            variant=variant,
+            tokens=tokens,
+            steps=config.train_steps,
             seed=config.seed,
-            calibration=str(inputs.calibration[file.tower]),
-            inputs=str(inputs.asked[file.tower]),
-            tflite=str(file.tflite),
-            embeddings=str(file.embeddings),
+            calibration=str(inputs.calibration[tower]),
+            inputs=str(inputs.asked[tower]),
+            tflite=str(edge / f"{tower}.{name}.tflite"),
+            embeddings=str(scratch / f"{tower}.{name}.npy"),
         )
-        for file in files
+        for tower, variant, name, tokens in planned
     ]
     run_jobs(jobs, scratch, at_once=config.jobs)
-    for file in files:
-        card = tower_card(identity, trained, tokenizer, file.tower, file.variant)
-        file.tflite.write_bytes(with_card(file.tflite.read_bytes(), card))
+    for job, (tower, _, name, tokens) in zip(jobs, planned, strict=True):
+        card = tower_card(identity, trained, tokenizer, tower, name, tokens=tokens)
+        path = Path(job.tflite)
+        path.write_bytes(with_card(path.read_bytes(), card))
+    files = []
+    for tower in (ITEM_TOWER, USER_TOWER):
+        own = [(job, name, tokens) for job, (one, _, name, tokens) in
+               zip(jobs, planned, strict=True) if one == tower]  # fmt: skip
+        probes = probe_tower(
+            tower,
+            {name: Path(job.tflite) for job, name, _ in own},
+            {name: tokens for _, name, tokens in own},
+            inputs.asked[tower],
+            scratch,
+            at_once=config.jobs,
+        )
+        files += [
+            ConvertedFile(tower, name, tokens, Path(job.tflite), Path(job.embeddings), probes[name])
+            for job, name, tokens in own
+        ]
     return files
 
 
@@ -133,6 +172,10 @@ def measure_variants(
                 cosine_mean=float(near.mean()),
                 cosine_min=float(near.min()),
                 ranking=compare_rankings(before, after, targets),
+                item_tokens=file.tokens if file.tower == ITEM_TOWER else None,
+                timings=file.probe.timings,
+                delegation=file.probe.delegation,
+                peak_memory_bytes=file.probe.peak_memory_bytes,
             )
         )
     return measured

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualtower_trainer.metrics import estimate, recall_at, top_k
+from dualtower_trainer.metrics import estimate, ndcg_at, recall_at, top_k
 
 __all__ = ["RankingChange", "compare_rankings", "cosines", "largest_error", "overlap_at", "taste"]
 
 
 @dataclass(frozen=True)
 class RankingChange:
-    """Recall@10 before and after, on the same users.
+    """Recall@10 and NDCG@10 before and after, on the same users.
 
     Attributes:
         recall_float: mean Recall@10 of the float ranking.
@@ -26,6 +26,10 @@ class RankingChange:
         loss_se: standard error of the mean difference, user by user.
         overlap: mean share of the float top ten that the other top ten keeps.
         users: how many users have a target among the candidates.
+        recall_se: standard error of `recall` itself.
+        ndcg_float: mean NDCG@10 of the float ranking.
+        ndcg: mean NDCG@10 of the other ranking.
+        ndcg_loss_se: standard error of the mean difference, user by user.
     """
 
     recall_float: float
@@ -33,6 +37,10 @@ class RankingChange:
     loss_se: float
     overlap: float
     users: int
+    recall_se: float = float("nan")
+    ndcg_float: float = float("nan")
+    ndcg: float = float("nan")
+    ndcg_loss_se: float = 0.0
 
 
 def taste(embeddings: np.ndarray) -> np.ndarray:
@@ -79,11 +87,16 @@ def compare_rankings(
     """
     before, after = top_k(scores_float, 10), top_k(scores, 10)
     recall_float, recall = recall_at(10, before, targets), recall_at(10, after, targets)
-    loss = estimate(recall_float - recall)
+    ndcg_float, ndcg = ndcg_at(10, before, targets), ndcg_at(10, after, targets)
+    loss, ndcg_loss = estimate(recall_float - recall), estimate(ndcg_float - ndcg)
     return RankingChange(
         recall_float=estimate(recall_float).value,
         recall=estimate(recall).value,
         loss_se=loss.se if loss.users > 1 else 0.0,
         overlap=float(overlap_at(10, before, after).mean()),
         users=loss.users,
+        recall_se=estimate(recall).se,
+        ndcg_float=estimate(ndcg_float).value,
+        ndcg=estimate(ndcg).value,
+        ndcg_loss_se=ndcg_loss.se if loss.users > 1 else 0.0,
     )

@@ -45,7 +45,8 @@ class Plan:
         catalogue = self.trained.vectors.nbytes + sum(map(len, self.trained.texts)) * 8
         models = len(MODELS) * (weights + catalogue)
         models += (self.config.encoder_copies - 1) * weights
-        edge = len(self.config.variants) * weights + catalogue
+        lengths = len(self.config.edge_tokens) * len(self.config.edge_tokens_variants)
+        edge = (len(self.config.variants) + lengths) * weights + catalogue
         edge += 2 * len(self.config.edge_recommenders) * catalogue
         return models + edge + 2 * catalogue + (64 << 20)
 

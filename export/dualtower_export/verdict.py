@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from dualtower_export.config import ExportConfig
+from dualtower_export.edge_delegation import Delegation
+from dualtower_export.edge_timing import Timing
 from dualtower_export.fidelity import RankingChange
 
 __all__ = ["DO_NOT_SHIP", "SHIP", "Measured", "judge", "ranking_reasons"]
@@ -18,7 +21,22 @@ _Z = 1.645
 
 @dataclass(frozen=True)
 class Measured:
-    """One TFLite file beside the trainer's tower; the cosines are those of tastes."""
+    """One TFLite file beside the trainer's tower.
+
+    Attributes:
+        tower: "item_tower" or "user_tower".
+        variant: as the file is named, its length included where it is not the run's.
+        size_bytes: with its metadata.
+        gzip_bytes: the same compressed.
+        cosine_mean: of tastes to the trainer's.
+        cosine_min: the same at worst.
+        ranking: recall, NDCG and overlap of its top ten.
+        item_tokens: length of an item tower's input; ANY_LENGTH where it is free, None for a user
+            tower.
+        timings: of its calls, by threads.
+        delegation: what XNNPACK takes over.
+        peak_memory_bytes: what loading and asking it takes beyond a bare interpreter.
+    """
 
     tower: str
     variant: str
@@ -27,6 +45,10 @@ class Measured:
     cosine_mean: float
     cosine_min: float
     ranking: RankingChange
+    item_tokens: int | None = None
+    timings: Sequence[Timing] = ()
+    delegation: Delegation | None = None
+    peak_memory_bytes: int | None = None
 
     @property
     def file(self) -> str:
@@ -40,15 +62,28 @@ class Measured:
             "tower": self.tower,
             "variant": self.variant,
             "file": self.file,
+            "item_tokens": self.item_tokens,
             "size_bytes": self.size_bytes,
             "gzip_bytes": self.gzip_bytes,
             "cosine_mean": self.cosine_mean,
             "cosine_min": self.cosine_min,
             "recall_at_10": _number(ranking["recall"]),
             "recall_at_10_float": _number(ranking["recall_float"]),
+            "recall_at_10_se": _number(ranking["recall_se"]),
             "recall_at_10_loss_se": _number(ranking["loss_se"]),
+            "ndcg_at_10": _number(ranking["ndcg"]),
+            "ndcg_at_10_float": _number(ranking["ndcg_float"]),
+            "ndcg_at_10_loss_se": _number(ranking["ndcg_loss_se"]),
             "overlap_at_10": ranking["overlap"],
             "users": ranking["users"],
+            "ms_p50": {str(one.threads): one.ms_p50 for one in self.timings},
+            "ms_p90": {str(one.threads): one.ms_p90 for one in self.timings},
+            "times_float32": {str(one.threads): one.ratio for one in self.timings},
+            "timed_calls": {str(one.threads): one.calls for one in self.timings},
+            "ops": self.delegation and self.delegation.ops,
+            "delegated_ops": self.delegation and self.delegation.delegated_ops,
+            "partitions": self.delegation and self.delegation.partitions,
+            "peak_memory_bytes": self.peak_memory_bytes,
             "verdict": DO_NOT_SHIP if reasons else SHIP,
             "reason": "; ".join(reasons),
         }
@@ -57,7 +92,8 @@ class Measured:
 def judge(measured: Measured, config: ExportConfig) -> list[str]:
     """Why this variant must not ship; empty when it may.
 
-    `float32` changes no number format, so it must also be as near as a SavedModel has to be.
+    `float32` changes no number format, so it must also be as near as a SavedModel has to be; its
+    time is no reason.
     """
     exact = measured.variant == "float32"
     lowest = config.parity_cosine if exact else config.variant_cosine_min
@@ -73,7 +109,15 @@ def judge(measured: Measured, config: ExportConfig) -> list[str]:
             f"cosine of tastes to float's {measured.cosine_min:.4f} at worst, below {lowest} "
             f"(export.{name})"
         )
-    return reasons + ranking_reasons(measured.ranking, config)
+    reasons += ranking_reasons(measured.ranking, config)
+    ceiling = config.variant_latency_ratio
+    slowest = next((one.ratio for one in measured.timings if one.threads == 1), 0.0)
+    if not exact and ceiling and slowest > ceiling:
+        reasons.append(
+            f"a call takes {slowest:.1f} times float32's, above {ceiling} "
+            "(export.variant_latency_ratio)"
+        )
+    return reasons
 
 
 def ranking_reasons(ranking: RankingChange, config: ExportConfig) -> list[str]:
@@ -84,14 +128,17 @@ def ranking_reasons(ranking: RankingChange, config: ExportConfig) -> list[str]:
             f"keeps {ranking.overlap:.3f} of float's top ten, "
             f"below {config.variant_overlap_at_10} (export.variant_overlap_at_10)"
         )
-    loss = ranking.recall_float - ranking.recall
-    allowed = (1 - config.variant_recall_ratio) * ranking.recall_float + _Z * ranking.loss_se
-    if loss > allowed:
-        reasons.append(
-            f"Recall@10 {ranking.recall:.4f} against float's {ranking.recall_float:.4f}, "
-            f"below the share {config.variant_recall_ratio} (export.variant_recall_ratio) "
-            f"beyond the noise of {ranking.users} users"
-        )
+    for metric, found, wanted, loss_se, setting in (
+        ("Recall@10", ranking.recall, ranking.recall_float, ranking.loss_se,
+         "variant_recall_ratio"),
+        ("NDCG@10", ranking.ndcg, ranking.ndcg_float, ranking.ndcg_loss_se, "variant_ndcg_ratio"),
+    ):  # fmt: skip
+        share = getattr(config, setting)
+        if wanted - found > (1 - share) * wanted + _Z * loss_se:
+            reasons.append(
+                f"{metric} {found:.4f} against float's {wanted:.4f}, below the share {share} "
+                f"(export.{setting}) beyond the noise of {ranking.users} users"
+            )
     return reasons
 
 
