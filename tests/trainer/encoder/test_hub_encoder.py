@@ -357,8 +357,9 @@ def test_more_places_than_there_are(hub_folder: Path) -> None:
 
 
 @pytest.fixture
-def address(hub_folder: Path) -> Iterator[str]:
-    """Of a server that has the model in an archive, as TF Hub has; it counts what it was asked."""
+def hub_server(hub_folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """The address of a model, at a server that has an archive of it as TF Hub has; and a list of
+    what it was asked for."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as packed:
         packed.add(hub_folder, arcname=".")
@@ -377,21 +378,22 @@ def address(hub_folder: Path) -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/google/bert/1"
+        yield f"http://127.0.0.1:{server.server_port}/google/bert/1", asked
         server.shutdown()
         thread.join()
-    assert asked == ["/google/bert/1?tf-hub-format=compressed"], "it is downloaded once"
 
 
 def test_a_handle_is_downloaded_once(
-    address: str, hub_folder: Path, tmp_path: Path, monkeypatch
+    hub_server: tuple[str, list[str]], hub_folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
     pytest.importorskip("tensorflow_hub", reason=HUB, exc_type=ImportError)
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    address, asked = hub_server
     config = EncoderConfig(name=f"hub:{address}", max_tokens=16)
     wanted = encoder_of_hub(hub_folder).sha256
     for run in ("first", "second"):
         assert resolve_encoder(config, [], tmp_path / run).sha256 == wanted
+    assert asked == ["/google/bert/1?tf-hub-format=compressed"]
 
 
 def test_names_that_mean_nothing(tmp_path: Path) -> None:
