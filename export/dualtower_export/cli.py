@@ -39,6 +39,10 @@ _PATH = click.Path(path_type=Path)
     "--data", type=_PATH, metavar="DATA",
     help="The data folder, if it is no longer where the training read it.",
 )  # fmt: skip
+@click.option(
+    "--force-newer", is_flag=True,
+    help="Export although TensorFlow is newer than export.target_serving.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 def export(
@@ -48,6 +52,7 @@ def export(
     overrides: Sequence[str],
     version: int | None,
     data: Path | None,
+    force_newer: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -61,7 +66,8 @@ def export(
     Settings (export.KEY): version, k_max, index, index_dtype, index_oversample, ivf_lists,
     ivf_probes, ivf_recall, variants, calibration_examples, edge_recommenders, edge_k,
     edge_most_items, batch_sizes, length_buckets, encoder_copies, compute_dtype, half_error,
-    half_cosine, batch_timeout_us, batch_threads, max_enqueued_batches, gate_users, gate_texts,
+    half_cosine, target_serving, force_newer, version_policy, version_labels,
+    batch_timeout_us, batch_threads, max_enqueued_batches, gate_users, gate_texts,
     parity_texts, parity_users, parity_error, parity_cosine, variant_cosine_mean,
     variant_cosine_min, variant_overlap_at_10, variant_recall_ratio, jobs, seed, data_licence,
     encoder_licence
@@ -74,6 +80,9 @@ def export(
     config = load_section("export", ExportConfig, path=config_file, overrides=overrides)
     if version is not None:
         config = replace(config, version=version)
+    if force_newer:
+        config = replace(config, force_newer=True)
+        overrides = [*overrides, "export.force_newer=true"]
     from dualtower_trainer.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from dualtower_export.index_codes import INDEX_DTYPES
+from dualtower_export.op_list import SERVERS, TARGET
+from dualtower_export.server_entries import VERSION_POLICIES
 from dualtower_export.serving_form import COMPUTE_DTYPES
 
 __all__ = ["ALL", "DEFAULT_VARIANTS", "INDEXES", "RECOMMENDERS", "VARIANTS", "ExportConfig"]
@@ -17,6 +20,7 @@ DEFAULT_VARIANTS = ("float32", "float16", "dynamic_int8", "weight_only_int8")
 ALL = "all"
 RECOMMENDERS = ("int8", "float16")
 INDEXES = ("exact", "ivf")
+_LABEL = re.compile(r"[\w-]+", re.ASCII)
 _SHARES = (
     "parity_cosine",
     "half_cosine",
@@ -72,6 +76,12 @@ class ExportConfig:
             texts alone, in float32.
         half_error: parity_error of an item tower that computes in bfloat16 or float16.
         half_cosine: its parity_cosine.
+        target_serving: version of the TensorFlow Serving that loads the bundle; every op and
+            attribute of the models is held against its own.
+        force_newer: export although TensorFlow is newer than that.
+        version_policy: what `models.config` lets a server load, the `latest` version, or this
+            `specific` one, until it is told of another.
+        version_labels: names for this version in `labels.config`; none writes no such file.
         batch_timeout_us: how long an open batch waits for more requests.
         batch_threads: batches that the server runs at the same time; 0: one for each of its cores.
         max_enqueued_batches: length of the server's queue; beyond it requests are refused.
@@ -118,6 +128,10 @@ class ExportConfig:
     compute_dtype: str = "float32"
     half_error: float = 0.005
     half_cosine: float = 0.999
+    target_serving: str = TARGET
+    force_newer: bool = False
+    version_policy: str = "latest"
+    version_labels: tuple[str, ...] = ("stable",)
     batch_timeout_us: int = 1_000
     batch_threads: int = 0
     max_enqueued_batches: int = 64
@@ -152,6 +166,20 @@ class ExportConfig:
         if self.index_dtype not in INDEX_DTYPES:
             allowed = ", ".join(INDEX_DTYPES)
             raise ValueError(f"index_dtype must be one of {allowed}, got {self.index_dtype}")
+        if self.target_serving not in SERVERS:
+            raise ValueError(
+                f"target_serving must be one of {', '.join(SERVERS)}, whose ops are known, got "
+                f"{self.target_serving}; op_registry.py says how a list is made for another"
+            )
+        if self.version_policy not in VERSION_POLICIES:
+            allowed = ", ".join(VERSION_POLICIES)
+            raise ValueError(f"version_policy must be one of {allowed}, got {self.version_policy}")
+        labels = self.version_labels
+        if len(set(labels)) < len(labels) or not all(map(_LABEL.fullmatch, labels)):
+            raise ValueError(
+                "version_labels must be distinct, of letters, digits, - and _; "
+                f"got {', '.join(map(repr, labels))}"
+            )
         if self.ivf_lists < 0:
             raise ValueError(f"ivf_lists must not be negative, got {self.ivf_lists}")
         for name in ("batch_timeout_us", "batch_threads"):

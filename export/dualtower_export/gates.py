@@ -31,7 +31,7 @@ def check_models(
     for name, folder in track(folders.items(), "gates", total=len(folders)):
         dim = plan.trained.config.dim
         gates.append(check_signatures(name, folder, dim=dim, k_max=plan.k_max))
-        gates.append(check_ops(name, folder))
+        gates.append(check_ops(name, folder, plan.config.target_serving))
         requests = read_requests(folder / "assets.extra" / FILE_NAME)
         with open_model(folder) as model:
             gates.append(check_describe(model, plan.describe(name)))

@@ -1,59 +1,58 @@
-"""Ops that a stock TensorFlow Serving binary runs: core TensorFlow's, and TF-Text's few.
+"""Ops and attributes that a stock TensorFlow Serving of some version runs.
 
-An allow-list, because an op that a server lacks is noticed only when it loads the model. Python
-functions, Flex delegates and the kernels of other packages are what it keeps out.
+An allow-list, because an op that a server lacks is noticed only when it loads the model. The lists
+are data, `server_ops/VERSION.txt`; `op_registry.py` says how they were made. An attribute counts as
+well: TensorFlow leaves out those that have their default, so that one which is left in a file and
+which a server does not know stops it from loading.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
 
-__all__ = ["STOCK_OPS", "foreign_ops"]
+__all__ = [
+    "SERVERS",
+    "TARGET",
+    "fitting_servers",
+    "foreign_attributes",
+    "foreign_ops",
+    "server_ops",
+]
 
-_STRUCTURE = """
-    Const Placeholder PlaceholderWithDefault Identity IdentityN NoOp PartitionedCall
-    StatefulPartitionedCall If StatelessIf While StatelessWhile Case StatelessCase Assert Print
-    VarHandleOp ReadVariableOp AssignVariableOp VarIsInitializedOp ResourceGather
-    HashTableV2 LookupTableFindV2 LookupTableImportV2 LookupTableSizeV2 LookupTableExportV2
-    MergeV2Checkpoints RestoreV2 SaveV2 ShardedFilename StaticRegexFullMatch Select SelectV2
-    StringJoin DisableCopyOnRead StopGradient PreventGradient
-"""
-_SHAPES = """
-    Shape ShapeN Size Rank Reshape ExpandDims Squeeze Pack Unpack ConcatV2 Split SplitV Slice
-    StridedSlice Tile Transpose Pad PadV2 Fill ZerosLike OnesLike BroadcastTo BroadcastArgs
-    BroadcastGradientArgs Range InvertPermutation EnsureShape Cast Bitcast
-"""
-_LOOKUPS = """
-    Gather GatherV2 GatherNd ScatterNd TensorScatterUpdate TensorScatterAdd Where Unique UniqueV2
-    UniqueWithCounts TopKV2 ArgMax ArgMin SegmentSum UnsortedSegmentSum UnsortedSegmentMin
-    UnsortedSegmentMax SparseToDense OneHot Bincount DenseBincount Cumsum SearchSorted LowerBound
-    UpperBound TensorListReserve TensorListFromTensor TensorListGetItem TensorListSetItem
-    TensorListStack RaggedRange RaggedGather RaggedTensorToTensor RaggedTensorToVariant
-"""
-_MATHEMATICS = """
-    MatMul BatchMatMul BatchMatMulV2 BatchMatMulV3 Einsum BiasAdd Add AddV2 AddN Sub Mul Div RealDiv
-    FloorDiv FloorMod Mod Neg Abs Sign Square SquaredDifference Sqrt Rsqrt Reciprocal Pow Exp Log
-    Log1p Expm1 Erf Erfc Tanh Sigmoid Softplus Relu Relu6 Elu LeakyRelu Softmax LogSoftmax Maximum
-    Minimum ClipByValue Sum Mean Prod Max Min All Any Equal NotEqual Less LessEqual Greater
-    GreaterEqual LogicalAnd LogicalOr LogicalNot IsInf IsNan IsFinite FusedBatchNormV3 L2Loss
-"""
-_STRINGS = """
-    UnicodeTranscode UnicodeDecode UnicodeEncode StaticRegexReplace RegexReplace StringLower
-    StringUpper StringStrip StringLength Substr StringFormat AsString StringToHashBucketFast
-    StringSplitV2 ReduceJoin
-"""
-# In tensorflow_model_server since TF-Text joined it; trimming and padding ops are kept out, since
-# some of its images lacked them.
-_TF_TEXT = """
-    NormalizeUTF8 FastWordpieceTokenizeWithOffsets TFText>FastWordpieceTokenizeWithOffsets
-    FastBertNormalize
-"""
-
-STOCK_OPS: frozenset[str] = frozenset(
-    " ".join([_STRUCTURE, _SHAPES, _LOOKUPS, _MATHEMATICS, _STRINGS, _TF_TEXT]).split()
-)
+SERVERS = ("2.20.0", "2.21.0")
+TARGET = "2.21.0"
 
 
-def foreign_ops(ops: Iterable[str]) -> list[str]:
-    """Those of `ops` that a stock server may not have."""
-    return sorted(set(ops) - STOCK_OPS)
+@cache
+def server_ops(version: str) -> Mapping[str, frozenset[str]]:
+    """`{op: attributes}` of one of SERVERS."""
+    text = resources.files(__package__).joinpath("server_ops", f"{version}.txt").read_text("utf-8")
+    lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
+    return {name: frozenset(attributes) for name, *attributes in lines}
+
+
+def foreign_ops(ops: Iterable[str], version: str = TARGET) -> list[str]:
+    """Those of `ops` that a stock server of a version may not have."""
+    return sorted(set(ops) - server_ops(version).keys())
+
+
+def foreign_attributes(attributes: Mapping[str, Iterable[str]], version: str = TARGET) -> list[str]:
+    """`Op.attribute` of what a server's op does not know; its private ones (`_name`) are free."""
+    known = server_ops(version)
+    return sorted(
+        f"{op}.{name}"
+        for op, names in attributes.items()
+        for name in names
+        if op in known and not name.startswith("_") and name not in known[op]
+    )
+
+
+def fitting_servers(attributes: Mapping[str, Iterable[str]]) -> list[str]:
+    """Those of SERVERS that have all of these ops and attributes."""
+    return [
+        version
+        for version in SERVERS
+        if not foreign_ops(attributes, version) and not foreign_attributes(attributes, version)
+    ]

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 from dualtower.bundle import MODELS, fingerprint_of
 from dualtower.errors import UnavailableError
 from dualtower_export.catalogue_index import CatalogueIndex
 from dualtower_export.config import ExportConfig
 from dualtower_export.search_index import check_index
+from dualtower_export.server_target import check_target
 from dualtower_export.serving_models import Description
 from dualtower_export.space import space_of
 from dualtower_trainer.checkpoint import Trained, load_trained
@@ -67,8 +70,10 @@ def plan_export(run: Path, config: ExportConfig) -> Plan:
     """Reads a run.
 
     Raises:
-        UsageError, DataError: the run is missing, truncated, or its catalogue cannot be served.
+        UsageError, DataError: the run is missing, truncated, or its catalogue cannot be served; or
+            TensorFlow is newer than the server.
     """
+    check_target(tf.__version__, config.target_serving, force=config.force_newer)
     trained = load_trained(run)
     encoder = trained.encoder()
     index = CatalogueIndex.of(list(trained.item_ids), list(trained.texts))

@@ -1,4 +1,4 @@
-"""The three text files that TensorFlow Serving reads beside the models.
+"""The text files that TensorFlow Serving reads beside the models.
 
 Protocol buffers in text form. Batching fields are wrapper messages, so a bare number would stop the
 server: `max_batch_size { value: 32 }`.
@@ -6,15 +6,15 @@ server: `max_batch_size { value: 32 }`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from dualtower.bundle import CONTAINER_ROOT, MODELS
+from dualtower.bundle import CONTAINER_ROOT
 from dualtower_export.config import ExportConfig
+from dualtower_export.server_entries import model_entries
 
 __all__ = [
     "batching_config",
-    "model_entries",
+    "labels_config",
     "models_config",
     "monitoring_config",
     "write_server_configs",
@@ -23,39 +23,22 @@ __all__ = [
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
-def model_entries(root: str, *, policy: str, version: int, labels: Sequence[str] = ()) -> str:
-    """A `--model_config_file`: all models of the pair.
+def models_config(config: ExportConfig) -> str:
+    """`models.config`, with base paths where the container mounts them.
 
-    Args:
-        root: where the models lie, a folder or URL.
-        policy: one of VERSION_POLICIES.
-        version: what `specific` serves, and what a label points to.
-        labels: names for the version. A server that starts with some refuses them all, unless it
-            has `--allow_version_labels_for_unavailable_models`: it reads labels before it loads.
+    It names no labels: a server that starts with one refuses it, since no version is loaded yet.
     """
-    chosen = {
-        "latest": "latest { num_versions: 1 }",
-        "specific": f"specific {{ versions: {version} }}",
-    }[policy]
-    named = "".join(
-        f'    version_labels {{ key: "{label}" value: {version} }}\n' for label in labels
-    )
-    entries = "".join(
-        f"""  config {{
-    name: "{model}"
-    base_path: "{root}/{model}"
-    model_platform: "tensorflow"
-    model_version_policy {{ {chosen} }}
-{named}  }}
-"""
-        for model in MODELS
-    )
-    return f"model_config_list {{\n{entries}}}\n"
+    return model_entries(CONTAINER_ROOT, policy=config.version_policy, version=config.version)
 
 
-def models_config() -> str:
-    """`models.config`, with base paths where the container mounts them."""
-    return model_entries(CONTAINER_ROOT, policy="latest", version=1)
+def labels_config(config: ExportConfig) -> str:
+    """`labels.config`: the same with labels, for a server that has loaded the version."""
+    return model_entries(
+        CONTAINER_ROOT,
+        policy=config.version_policy,
+        version=config.version,
+        labels=config.version_labels,
+    )
 
 
 def batching_config(config: ExportConfig) -> str:
@@ -85,11 +68,13 @@ def monitoring_config() -> str:
 
 
 def write_server_configs(serving: Path, config: ExportConfig) -> None:
-    """Writes the three files into the `serving` folder of a bundle."""
+    """Writes the files into the `serving` folder of a bundle."""
     texts = {
-        "models.config": models_config(),
+        "models.config": models_config(config),
         "batching.config": batching_config(config),
         "monitoring.config": monitoring_config(),
     }
+    if config.version_labels:
+        texts["labels.config"] = labels_config(config)
     for name, text in texts.items():
         (serving / name).write_text(text, encoding="utf-8")

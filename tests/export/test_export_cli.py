@@ -44,6 +44,19 @@ def test_a_dry_run_writes_nothing(run: Path, plan, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_tensorflow_newer_than_the_server_is_refused_unless_forced(
+    run: Path, tmp_path: Path
+) -> None:
+    arguments = [str(run), "--out", str(tmp_path / "b"), "--set", "export.target_serving=2.20.0"]
+    done = _main("export", *arguments)
+    assert done.returncode == 2
+    assert "is newer than TensorFlow Serving 2.20.0" in done.stderr
+    assert "--force-newer" in done.stderr
+    result = CliRunner().invoke(export, [*arguments, "--force-newer", "--dry-run"])
+    assert result.exit_code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bundle_that_is_there_is_reported(bundle, run: Path) -> None:
     settings = ["--set", "export.k_max=20", "--set", "export.batch_sizes=[1, 2, 4]"]
     done = _main("export", str(run), "--out", str(bundle.path), *settings, "--json")

@@ -53,7 +53,7 @@ def test_saved_model_pb_is_the_last_of_its_version(watched: tuple[Path, list[lis
         done = [line for line in done if line[0] in ("open", "mkdir", "rename")]
         assert done[-1][0] == "rename", done[-1]
         assert done[-1][2].endswith(f"{version}saved_model.pb")
-        assert any("tf_serving_warmup_requests" in " ".join(line) for line in done[:-1])
+        assert any("assets.extra" in " ".join(line) for line in done[:-1])
 
 
 def test_the_manifest_is_the_last_file_and_all_is_flushed_before_the_name(
@@ -98,7 +98,9 @@ def test_killed_at_many_steps_it_leaves_nothing_or_a_whole_bundle(
     assert verify(out) == []
     assert Bundle.open(out).fingerprint == Bundle.open(watched[0]).fingerprint
     assert list(out.parent.iterdir()) == [out], "what killed exports left was not removed"
-    assert list(temporary_files.iterdir()) == [], "left in TMPDIR"
+    # TensorFlow's own: removed when Python ends, which a killed one does not
+    left = {path.name for path in temporary_files.iterdir()}
+    assert {name for name in left if not name.startswith("__autograph_generated_file")} == set()
 
 
 def _wait_for_workers(folder: Path, limit_s: float = 60.0) -> None:

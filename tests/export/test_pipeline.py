@@ -38,6 +38,7 @@ def test_a_bundle_is_whole(bundle, plan) -> None:
     assert {
         "serving/models.config",
         "serving/batching.config",
+        "serving/labels.config",
         "serving/monitoring.config",
         "edge/vocab.txt",
         "edge/edge.json",
@@ -47,7 +48,7 @@ def test_a_bundle_is_whole(bundle, plan) -> None:
         "model_card.md",
     } <= names
     edge = 2 * len(plan.config.variants) + 2 + 4
-    assert len(names) == 3 * 5 + 3 + edge + 1 + 1
+    assert len(names) == 3 * 5 + 4 + edge + 1 + 1
     assert not [name for name in names if "scratch" in name]
 
 

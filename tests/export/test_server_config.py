@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from dualtower.bundle import MODELS
 from dualtower_export.config import ExportConfig
-from dualtower_export.server_config import batching_config, models_config, monitoring_config
+from dualtower_export.server_config import (
+    batching_config,
+    labels_config,
+    models_config,
+    monitoring_config,
+    write_server_configs,
+)
 
 
 def test_models_config_parses_as_the_servers_message() -> None:
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 
-    parsed = text_format.Parse(models_config(), model_server_config_pb2.ModelServerConfig())
+    text = models_config(ExportConfig(version=7))
+    parsed = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     entries = parsed.model_config_list.config
     assert [entry.name for entry in entries] == list(MODELS)
     for entry in entries:
         assert entry.base_path == f"/models/{entry.name}"
         assert entry.model_platform == "tensorflow"
         assert entry.model_version_policy.latest.num_versions == 1
+        assert not entry.version_labels, "a server that starts with labels refuses them"
+
+
+def test_a_policy_and_labels_name_the_version_of_the_bundle() -> None:
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    config = ExportConfig(version=7, version_policy="specific", version_labels=("stable", "eu-1"))
+    parsed = text_format.Parse(labels_config(config), model_server_config_pb2.ModelServerConfig())
+    entries = parsed.model_config_list.config
+    assert [entry.name for entry in entries] == list(MODELS)
+    for entry in entries:
+        assert list(entry.model_version_policy.specific.versions) == [7]
+        assert dict(entry.version_labels) == {"stable": 7, "eu-1": 7}
+
+
+def test_without_labels_there_is_no_file_of_them(tmp_path: Path) -> None:
+    write_server_configs(tmp_path, ExportConfig(version_labels=()))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "models.config", "batching.config", "monitoring.config",
+    }  # fmt: skip
 
 
 def test_batching_numbers_are_wrapped_and_end_at_the_largest_size() -> None:

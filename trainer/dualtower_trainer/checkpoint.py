@@ -117,19 +117,21 @@ class Trained:
         """The encoder of this run; loaded once.
 
         Raises:
-            UsageError: a file of it is missing or truncated.
-            DataError: its weights are not those that the towers were trained on.
+            DataError: a file of it is missing or truncated, or its weights are not those that the
+                towers were trained on.
         """
         return self._encoder
 
     @cached_property
     def _encoder(self) -> Encoder:
-        encoder = Encoder.load(self.encoder_folder, self.max_tokens)
+        repair = f"train it again: dualtower train --data DATA --out {self.path} --overwrite"
+        try:
+            encoder = Encoder.load(self.encoder_folder, self.max_tokens)
+        except UsageError as error:
+            raise DataError(f"the encoder of {self.path} is damaged: {error}; {repair}") from error
         if encoder.sha256 != self.encoder_sha256:
-            raise DataError(
-                f"{self.encoder_folder / 'model.safetensors'} was changed after training; "
-                f"train it again: dualtower train --data DATA --out {self.path} --overwrite"
-            )
+            changed = self.encoder_folder / "model.safetensors"
+            raise DataError(f"{changed} was changed after training; {repair}")
         return encoder
 
     def embed_texts(self, texts: Sequence[str | bytes], *, batch_size: int = 256) -> np.ndarray:
@@ -263,6 +265,8 @@ def load_trained(run: Path) -> Trained:
         ) from error
     except ValueError as error:
         raise DataError(f"{folder / 'model.json'} is damaged ({error}); {repair}") from error
+    if not isinstance(facts, dict):
+        raise DataError(f"{folder / 'model.json'} is damaged (no object of JSON); {repair}")
     if facts.get("schema") != _SCHEMA:
         raise UsageError(
             f"{run} was trained with model schema {facts.get('schema')}, this dualtower reads "
@@ -273,8 +277,30 @@ def load_trained(run: Path) -> Trained:
         table = pq.read_table(folder / "catalogue.parquet")
     except (OSError, SafetensorError, pa.ArrowInvalid) as error:
         raise DataError(f"{folder} is damaged ({error}); {repair}") from error
-    if hash_tensors(tensors) != facts["towers_sha256"]:
-        raise DataError(f"{folder / 'towers.safetensors'} was changed after training; {repair}")
+    try:
+        if hash_tensors(tensors) != facts["towers_sha256"]:
+            raise DataError(f"{folder / 'towers.safetensors'} was changed after training; {repair}")
+        return _put_together(run, facts, tensors, read_catalogue(table), table["warm"].to_numpy())
+    except (KeyError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{folder} is damaged ({said}); {repair}") from error
+
+
+def _put_together(
+    run: Path,
+    facts: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    catalogue: Catalogue,
+    warm: np.ndarray,
+) -> Trained:
+    """The pair out of what was read.
+
+    Raises:
+        KeyError, TypeError, ValueError: the parts do not fit each other.
+    """
+    vectors = tensors["catalogue/vectors"]
+    if len(vectors) != len(catalogue):
+        raise ValueError(f"{len(catalogue)} items in the catalogue, but {len(vectors)} vectors")
     config = TowerConfig(**facts["model"])
     item_head = build_item_head(config, ItemShape(**facts["wide"]))
     user_tower = build_user_tower(config)
@@ -288,12 +314,12 @@ def load_trained(run: Path) -> Trained:
         path=run,
         config=config,
         max_tokens=facts["max_tokens"],
-        encoder_folder=folder / "encoder",
+        encoder_folder=run / "model" / "encoder",
         item_head=item_head,
         user_tower=user_tower,
-        catalogue=read_catalogue(table),
-        warm=table["warm"].to_numpy(),
-        vectors=tensors["catalogue/vectors"],
+        catalogue=catalogue,
+        warm=warm,
+        vectors=vectors,
         encoder_sha256=facts["encoder"]["sha256"],
         weights_sha256=weights.hexdigest(),
         text_template=facts["text_template"],
