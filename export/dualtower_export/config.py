@@ -13,10 +13,10 @@ from dualtower_export.serving_form import COMPUTE_DTYPES
 __all__ = ["ALL", "DEFAULT_VARIANTS", "INDEXES", "RECOMMENDERS", "VARIANTS", "ExportConfig"]
 
 VARIANTS = (
-    "float32", "float16", "dynamic_int8", "weight_only_int8", "embedding_int4", "int16x8",
-    "naive_int8", "qat_int8", "pruned", "clustered",
+    "float32", "float16", "dynamic_int8", "weight_only_int8", "embedding_int4", "full_int8",
+    "int16x8", "naive_int8", "qat_int8", "pruned", "clustered",
 )  # fmt: skip
-DEFAULT_VARIANTS = ("float32", "float16", "dynamic_int8", "weight_only_int8")
+DEFAULT_VARIANTS = ("float32", "float16", "dynamic_int8", "weight_only_int8", "full_int8")
 ALL = "all"
 RECOMMENDERS = ("int8", "float16")
 INDEXES = ("exact", "ivf")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dualtower_export.edge_compressed import clustered, pruned
 from dualtower_export.edge_convert import dynamic_int8, float16, float32
+from dualtower_export.edge_full_int8 import full_int8
 from dualtower_export.edge_int16x8 import int16x8
 from dualtower_export.edge_naive_int8 import naive_int8
 from dualtower_export.edge_qat import qat_int8
@@ -21,6 +22,7 @@ RECIPES: dict[str, Callable[[EdgeSource], bytes]] = {
     "dynamic_int8": dynamic_int8,
     "weight_only_int8": weight_only_int8,
     "embedding_int4": embedding_int4,
+    "full_int8": full_int8,
     "int16x8": int16x8,
     "naive_int8": naive_int8,
     "qat_int8": qat_int8,

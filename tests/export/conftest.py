@@ -108,8 +108,12 @@ def make_run(
     max_tokens: int = MAX_TOKENS,
     wide_grams: int = 200,
     hold_test: bool = True,
+    alter: Callable[[dict[str, np.ndarray]], None] = lambda tensors: None,
 ) -> Path:
-    """Writes `folder/data` and `folder/run`, the run as `dualtower train` leaves it."""
+    """Writes `folder/data` and `folder/run`, the run as `dualtower train` leaves it.
+
+    `alter` changes the encoder's weights before anything is made of them.
+    """
     from dualtower_trainer.bert_config import BertConfig
     from dualtower_trainer.bert_weights import expected_shapes
     from dualtower_trainer.checkpoint import save_trained
@@ -142,6 +146,7 @@ def make_run(
         name: random.normal(1.0 if name.endswith("LayerNorm.weight") else 0.0, 0.2, shape)
         for name, shape in expected_shapes(bert).items()
     }
+    alter(tensors)
     encoder = Encoder(
         folder=folder,
         config=bert,

@@ -20,6 +20,7 @@ __all__ = [
     "PositionEmbedding",
     "TokenEmbedding",
     "embedding_lookup",
+    "sizes_of",
 ]
 
 
@@ -48,7 +49,7 @@ class TokenEmbedding(tf_keras.layers.Layer):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         rows = embedding_lookup(tf.convert_to_tensor(self.table), tf.reshape(ids, [-1]))
-        return tf.reshape(rows, [*_shape(ids), self.hidden])
+        return tf.reshape(rows, [*sizes_of(ids), self.hidden])
 
     def get_config(self) -> dict[str, Any]:
         sizes = {"vocab_size": self.vocab_size, "hidden": self.hidden}
@@ -74,7 +75,7 @@ class PositionEmbedding(tf_keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, words: tf.Tensor) -> tf.Tensor:
-        rows = self.position_table[: _shape(words)[1]] + self.segment_table[0]
+        rows = self.position_table[: sizes_of(words)[1]] + self.segment_table[0]
         return tf.reshape(words + tf.expand_dims(rows, 0), [-1, self.hidden])
 
     def get_config(self) -> dict[str, Any]:
@@ -135,7 +136,7 @@ class AttentionCore(tf_keras.layers.Layer):
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         projected, mask = inputs
-        tokens = _shape(mask)[3]
+        tokens = sizes_of(mask)[3]
         wide = tf.reshape(projected, [-1, tokens, 3 * self.heads, self.head_size])
         # not an unstack: XNNPACK does not take UNPACK, and the graph would fall into seven parts
         q, k, v = tf.split(tf.transpose(wide, [0, 2, 1, 3]), 3, axis=1)
@@ -171,11 +172,11 @@ class MaskedMean(tf_keras.layers.Layer):
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         flat, mask = inputs
         weights = tf.expand_dims(tf.cast(mask, tf.float32), -1)
-        states = tf.reshape(flat, [*_shape(mask), flat.shape[-1]])
+        states = tf.reshape(flat, [*sizes_of(mask), flat.shape[-1]])
         count = tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
         return tf.reduce_sum(states * weights, axis=1) / count
 
 
-def _shape(x: tf.Tensor) -> list[int | tf.Tensor]:
+def sizes_of(x: tf.Tensor) -> list[int | tf.Tensor]:
     """The static size of each axis where known, so that a static model holds no SHAPE op."""
     return [size if size is not None else tf.shape(x)[axis] for axis, size in enumerate(x.shape)]

@@ -141,7 +141,11 @@ class WideBag(keras.layers.Layer):
         self.table = self.add_weight("table", (grams, self.units), initializer="zeros")
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        ids, mask = inputs
+        gram = self.grams_of(*inputs)
+        return self.combine(gram, embedding_lookup(self.table, tf.reshape(gram, [-1])))
+
+    def grams_of(self, ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """int32 [batch, 2 * tokens - 1], the row of each piece and of each pair, or 0."""
         slots = tf.gather(self.slot, ids) * mask
         left, right = slots[:, :-1], slots[:, 1:]
         both = tf.cast(tf.minimum(left, right) > 0, tf.int32)
@@ -151,9 +155,11 @@ class WideBag(keras.layers.Layer):
             bucket = tf.math.floormod(left * self.multipliers[side] + right, self.buckets)
             same = tf.cast(tf.equal(tf.gather(self.keys[side], bucket), key), tf.int32)
             pair += tf.gather(self.grams[side], bucket) * same * both
-        gram = tf.concat([slots, pair], axis=1)  # a slot is the row of its piece
+        return tf.concat([slots, pair], axis=1)  # a slot is the row of its piece
+
+    def combine(self, gram: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """Σ idf·row / √Σ idf², float32 [batch, units], of [batch * columns, units]."""
         weight = tf.gather(self.idf, gram)
-        rows = embedding_lookup(self.table, tf.reshape(gram, [-1]))
         rows *= tf.reshape(weight, [-1, 1])
         total = tf.reduce_sum(tf.reshape(rows, [-1, *_columns(gram), self.units]), axis=1)
         squares = tf.reduce_sum(weight * weight, axis=1, keepdims=True)
