@@ -6,7 +6,8 @@ it. What comes out is
     new root, its tables and strings | the old file as it was | the new buffer
 
 so that every buffer keeps the alignment that the converter gave it, nothing is unpacked, and a file
-of 100 MB takes a moment. Tables and fields are those of the public schema,
+of 100 MB takes a moment. A quantiser may put the bytes of its buffers behind the flatbuffer, by
+their place in the file: those places move with them. Tables and fields are those of the public schema,
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
 """
 
@@ -35,7 +36,8 @@ _MODEL_VERSION, _MODEL_SUBGRAPHS, _MODEL_BUFFERS, _MODEL_METADATA = 0, 2, 4, 6
 _GRAPH_TENSORS, _GRAPH_INPUTS, _GRAPH_DEBUG = 0, 1, 5
 _TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_HAS_RANK = 0, 1, 3, 8
 _METADATA_NAME, _METADATA_BUFFER = 0, 1
-_BUFFER_DATA = 0
+_BUFFER_DATA, _BUFFER_OFFSET = 0, 1
+_INSIDE = 1  # an offset up to this says that the bytes are in the buffer's own vector
 _INT32 = 2
 
 
@@ -101,7 +103,8 @@ def add_metadata(content: bytes, name: str, data: bytes, *, unread_input: str = 
     graphs: list[_Node] = [_Old(graph.Pos) for graph in tables_at(model, _MODEL_SUBGRAPHS)]
     if unread_input:
         graphs[0] = _with_input(tables_at(model, _MODEL_SUBGRAPHS)[0], unread_input)
-    buffers = [_Old(old.Pos) for old in tables_at(model, _MODEL_BUFFERS)]
+    old_buffers = tables_at(model, _MODEL_BUFFERS)
+    buffers = [_Old(old.Pos) for old in old_buffers]
     entries = [_Old(old.Pos) for old in tables_at(model, _MODEL_METADATA)]
     entry = _Fields({_METADATA_NAME: _Text(name), _METADATA_BUFFER: len(buffers)})
     root = _copy(
@@ -113,7 +116,8 @@ def add_metadata(content: bytes, name: str, data: bytes, *, unread_input: str = 
             _MODEL_METADATA: _Offsets([*entries, entry]),
         },
     )
-    return _in_front_of(content, root, data)
+    outside = [fields.get(_BUFFER_OFFSET) for fields in map(fields_of, old_buffers)]
+    return _in_front_of(content, root, data, moved=[place for place in outside if place])
 
 
 def _with_input(graph: Table, name: str) -> _Fields:
@@ -192,8 +196,15 @@ def _copy(table: Table, *, numbers: set[int], changed: Mapping[int, _Node | int]
     return _Fields({**old, **changed})
 
 
-def _in_front_of(old: bytes, root: _Fields, tail: bytes) -> bytes:
-    """The whole file. Parents come before their children, since offsets point forward."""
+def _in_front_of(content: bytes, root: _Fields, tail: bytes, *, moved: Sequence[int]) -> bytes:
+    """The whole file. Parents come before their children, since offsets point forward.
+
+    Args:
+        content: the old file.
+        root: the new one.
+        tail: what stands behind.
+        moved: where in the old file a 64-bit place in the file is written.
+    """
     front = bytearray(4) + IDENTIFIER
     waiting: list[tuple[int, _Node]] = [(0, root)]
     late = []
@@ -208,7 +219,11 @@ def _in_front_of(old: bytes, root: _Fields, tail: bytes) -> bytes:
         waiting += [(len(front) + offset, child) for offset, child in children]
         front += body
     front += bytes(-len(front) % _ALIGNMENT)
-    old += bytes(-len(old) % _ALIGNMENT)
+    old = bytearray(content) + bytes(-len(content) % _ALIGNMENT)
+    for place in moved:
+        (aim,) = struct.unpack_from("<Q", old, place)
+        if aim > _INSIDE:
+            struct.pack_into("<Q", old, place, aim + len(front))
     end = len(front) + len(old) + _ALIGNMENT - 4  # of the length, so that what it counts aligns
     for place, node in late:
         aim = node.place + len(front) if isinstance(node, _Old) else end
