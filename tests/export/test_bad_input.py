@@ -279,7 +279,7 @@ def _ask(served, signature: str, histories: list[list[str]], exclude: list[list[
         np.array([[*row, *[""] * (width - len(row))] for row in rows], object)
         for rows in (histories, exclude)
     ]
-    return served["recommender"].run(signature, {name: padded[0], "exclude": padded[1]})
+    return served["recommender"](signature, **{name: padded[0], "exclude": padded[1]})
 
 
 def test_unknown_ids_in_a_history_count_for_nothing(served, trained) -> None:
@@ -306,9 +306,7 @@ def test_of_a_history_beyond_the_limit_the_most_recent_is_kept(served, trained) 
     long, other = ids[: limit + 4], [*ids[:limit], *ids[-4:]]
     answers = [_ask(served, "from_item_ids", [one], [ids[-10:]]) for one in (long, other)]
     embeddings = [
-        served["user_tower"].run("from_item_ids", {"item_ids": np.array([one], object)})[
-            "embedding"
-        ]
+        served["user_tower"]("from_item_ids", item_ids=np.array([one], object))["embedding"]
         for one in (long, other, ids[:limit])
     ]
     np.testing.assert_array_equal(embeddings[0], embeddings[1])
@@ -323,7 +321,7 @@ def test_a_text_beyond_the_token_limit_is_its_beginning(served, trained) -> None
     pieces = trained.max_tokens - 2
     head = " ".join(words[:pieces])
     texts = np.array([head, head + " " + "milk " * 100_000, head + " \x00\ufffd"], object)
-    vectors = served["item_tower"].run("serving_default", {"text": texts})["embedding"]
+    vectors = served["item_tower"]("serving_default", text=texts)["embedding"]
     np.testing.assert_allclose(vectors[1:], vectors[[0, 0]], atol=1e-5)
 
 

@@ -57,7 +57,7 @@ def nudged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("nudged")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_the_lowest_bit_of_any_weight_counts(
     run: Path, trained, nudged: Path, data: st.DataObject
