@@ -2,7 +2,7 @@
 
     BUNDLE/
       serving/user_tower/N  item_tower/N  recommender/N   SavedModels, N the same integer
-      serving/models.config  batching.config              base paths under /models, see below
+      serving/models.config  labels.config  batching.config   base paths under /models, see below
       edge/*.tflite  vocab.txt                            files for a phone
       index/catalogue.parquet                             item ids, texts, vectors
       bundle.json  model_card.md

@@ -64,12 +64,13 @@ def export(
 
     \b
     Settings (export.KEY): version, k_max, index, index_dtype, index_oversample, ivf_lists,
-    ivf_probes, ivf_recall, variants, calibration_examples, edge_recommenders, edge_k,
-    edge_most_items, batch_sizes, length_buckets, encoder_copies, compute_dtype, half_error,
-    half_cosine, target_serving, force_newer, version_policy, version_labels,
-    batch_timeout_us, batch_threads, max_enqueued_batches, gate_users, gate_texts,
-    parity_texts, parity_users, parity_error, parity_cosine, variant_cosine_mean,
-    variant_cosine_min, variant_overlap_at_10, variant_recall_ratio, jobs, seed, data_licence,
+    ivf_probes, ivf_recall, variants, edge_tokens, edge_tokens_variants, train_steps,
+    calibration_examples, edge_recommenders, edge_k, edge_most_items, batch_sizes,
+    length_buckets, encoder_copies, compute_dtype, half_error, half_cosine, target_serving,
+    force_newer, version_policy, version_labels, batch_timeout_us, batch_threads,
+    max_enqueued_batches, gate_users, gate_texts, parity_texts, parity_users, parity_error,
+    parity_cosine, variant_cosine_mean, variant_cosine_min, variant_overlap_at_10,
+    variant_recall_ratio, variant_ndcg_ratio, variant_latency_ratio, jobs, seed, data_licence,
     encoder_licence
 
     \b
