@@ -73,17 +73,19 @@ class LiteRtTarget:
 
 
 def measure_edge(bundle: Bundle, workload: Workload, points: Points) -> list[dict[str, Any]]:
-    """Adds a point per variant of the manifest and number of threads.
+    """Adds a point per variant that ships and number of threads.
+
+    A file that takes any length is left out: it has no shape to be filled, and the export timed it.
 
     Returns:
         per file its tower, variant, size and size after gzip.
     """
     files = []
-    variants = bundle.manifest.get("variants", [])
+    variants = [entry for entry in bundle.manifest.get("variants", []) if _is_asked(entry)]
     with bar("edge files", len(variants) * len(points.config.edge_threads)) as progress:
         for entry in variants:
             path = bundle.path / entry["file"]
-            feeds = _feeds(entry["tower"], bundle, workload)
+            feeds = _feeds(entry, bundle, workload)
             for threads in points.config.edge_threads:
                 target = LiteRtTarget(path, feeds, threads=threads)
                 if not np.isfinite(target.embed(0)).all():
@@ -122,10 +124,16 @@ def _signature(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return runner.get_input_details(), runner.get_output_details()
 
 
-def _feeds(tower: str, bundle: Bundle, workload: Workload) -> list[dict[str, npt.NDArray[Any]]]:
+def _is_asked(entry: Mapping[str, Any]) -> bool:
+    return entry.get("verdict", "ship") == "ship" and entry.get("item_tokens") != 0
+
+
+def _feeds(
+    entry: Mapping[str, Any], bundle: Bundle, workload: Workload
+) -> list[dict[str, npt.NDArray[Any]]]:
     """Inputs of DISTINCT_REQUESTS calls, each as long as its content."""
     space = bundle.manifest["space"]
-    if tower == "user_tower":
+    if entry["tower"] == "user_tower":
         rows = workload.history_rows(DISTINCT_REQUESTS)[:, : space["history_items"]]
         present = np.ones(rows.shape[1], np.float32)
         return [{"items": items, "mask": present} for items in workload.vectors[rows]]
@@ -134,7 +142,7 @@ def _feeds(tower: str, bundle: Bundle, workload: Workload) -> list[dict[str, npt
     tokenizer = Tokenizer.from_vocab(
         bundle.edge_path / "vocab.txt",
         lowercase=space["lowercase"],
-        max_tokens=space["item_tokens"],
+        max_tokens=entry.get("item_tokens") or space["item_tokens"],
     )
     texts = workload.texts[workload.item_rows(DISTINCT_REQUESTS)].tolist()
     ids, mask = tokenizer(texts)

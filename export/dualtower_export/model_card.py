@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dualtower_export.card_training import training_section
+from dualtower_export.card_variants import variants_section
 
 __all__ = ["model_card"]
 
@@ -45,7 +46,7 @@ training and {catalogue["blocked"]} are never recommended.""",
         _data(fields),
         _quality(fields["evaluation"]),
         training_section(fields),
-        _variants(fields["variants"], fields["compared_on"]),
+        variants_section(fields["variants"], fields["compared_on"], _people(fields["compared_on"])),
         _recommenders(fields.get("recommenders", [])),
         _gates(fields["gates"]),
         f"""## Limits
@@ -122,37 +123,19 @@ def _quality(evaluation: Mapping[str, Any]) -> str:
         head = ["method", *(name.replace("_at_", "@").replace("_", " ") for name in names)]
         people = evaluation[scope].get("users", "?")
         parts.append(f"{question} ({people} people)\n\n{_table(head, rows)}")
+        parts += _by_history(methods[0])
     return "\n\n".join(parts)
 
 
-def _variants(variants: Sequence[Mapping[str, Any]], compared_on: Mapping[str, Any]) -> str:
-    rows = [
-        [
-            v["tower"],
-            v["variant"],
-            f"{v['size_bytes'] / 1e6:.2f} ({v['gzip_bytes'] / 1e6:.2f})",
-            f"{v['cosine_mean']:.4f} ({v['cosine_min']:.4f})",
-            f"{_rounded(v['recall_at_10'])} ({_rounded(v['recall_at_10_float'])})",
-            f"{v['overlap_at_10']:.3f}",
-            v["verdict"] + (f": {v['reason']}" if v["reason"] else ""),
-        ]
-        for v in variants
-    ]
-    head = [
-        "tower",
-        "variant",
-        "MB (gzip)",
-        "cosine of tastes: mean (least)",
-        "Recall@10 (float)",
-        "overlap@10",
-        "verdict",
-    ]
-    return f"""## TFLite variants
-Against the float towers on {compared_on["users"]} {_people(compared_on)}. The item
-tower is judged on {compared_on["texts"]} texts alone, the user tower on the whole catalogue, so
-their Recall@10 are not comparable.
-
-{_table(head, rows)}"""
+def _by_history(method: Mapping[str, Any]) -> list[str]:
+    """Recall@20 of the first method by the length of a history; nothing where nobody has any."""
+    found = method.get("recall_at_20_by_history") or {}
+    known = {length: one for length, one in found.items() if one.get("users")}
+    if not known:
+        return []
+    rows = [[length, str(one["users"]), _interval(one)] for length, one in known.items()]
+    title = method.get("title", method["method"])
+    return [f"{title} by items in the history\n\n{_table(['items', 'people', 'recall@20'], rows)}"]
 
 
 def _recommenders(recommenders: Sequence[Mapping[str, Any]]) -> str:

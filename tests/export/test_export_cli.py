@@ -10,6 +10,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from dualtower_export.cli import export
+from dualtower_export.config import DEFAULT_VARIANTS
 
 MAIN = "import sys; from dualtower.cli import main; main(sys.argv[1:])"
 
@@ -64,7 +65,7 @@ def test_a_bundle_that_is_there_is_reported(bundle, run: Path) -> None:
     assert "is already the bundle of" in done.stderr
     result = json.loads(done.stdout)
     assert result["fingerprint"] == bundle.fingerprint
-    assert len(result["variants"]) == 8
+    assert len(result["variants"]) == 2 * len(DEFAULT_VARIANTS)
 
 
 def test_a_dry_run_sees_what_is_there(bundle, run: Path) -> None:

@@ -88,3 +88,40 @@ def test_what_training_has_seen_is_not_called_quality(bundle) -> None:
     assert "no wide part" in card
     assert "Validation kept the closed form; everything" in card
     assert "prior 0.1, no trend." in card
+
+
+def test_variants_hold_every_number_and_slices_their_people(bundle) -> None:
+    from dualtower_export.card_variants import HEAD, variant_rows, variants_section
+
+    entry = bundle.manifest["variants"][1] | {
+        "size_bytes": 22_800_000, "gzip_bytes": 15_200_000, "cosine_mean": 0.9971,
+        "cosine_min": 0.9912, "recall_at_10": 0.25, "recall_at_10_float": 0.26,
+        "recall_at_10_loss_se": 0.01, "ndcg_at_10": 0.125, "ndcg_at_10_float": 0.13,
+        "ndcg_at_10_loss_se": 0.005, "overlap_at_10": 0.97, "ms_p50": {"2": 2.5, "1": 4.0},
+        "times_float32": {"1": 0.7, "2": 0.8}, "ops": 300, "delegated_ops": 250, "partitions": 2,
+        "peak_memory_bytes": 31_000_000, "verdict": "do not ship", "reason": "a | b",
+    }  # fmt: skip
+    (row,) = variant_rows([entry])
+    assert dict(zip(HEAD, row, strict=True)) == {
+        "tower": "item_tower",
+        "variant": entry["variant"],
+        "MB (gzip)": "22.80 (15.20)",
+        "cosine of tastes: mean (least)": "0.9971 (0.9912)",
+        "Recall@10 (float)": "0.2500 ± 0.0196 (0.2600)",
+        "NDCG@10 (float)": "0.1250 ± 0.0098 (0.1300)",
+        "overlap@10": "0.970",
+        "ms with 1 / 2 threads": "4.00 / 2.50",
+        "× float32, 1 / 2 threads": "0.70 / 0.80",
+        "ops delegated / all (partitions)": "250 / 300 (2)",
+        "peak memory MB": "31",
+        "verdict": "do not ship: a | b",
+    }
+    text = variants_section([entry], {"users": 9, "texts": 7}, "users")
+    assert "a \\| b" in text
+    slices = {"1": {"value": 0.3, "se": 0.01, "users": 40}, "50+": {"value": None, "users": 0}}
+    method = {"method": "dualtower", "title": "dualtower", "recall_at_20_by_history": slices,
+              "recall_at_20": {"value": 0.1, "se": 0.01}}  # fmt: skip
+    evaluation = {"warm": {"users": 40, "methods": [method]}}
+    card = model_card("f" * 64, {**bundle.manifest, "evaluation": evaluation})
+    assert "| 1 | 40 | 0.3000 ± 0.0196 |" in card
+    assert "50+" not in card

@@ -8,7 +8,7 @@ from typing import Any
 
 from dualtower_benchmarks.numerals import share
 from dualtower_benchmarks.report import tables
-from dualtower_benchmarks.report.edge_figure import edge_latency_panels, edge_trade_panels
+from dualtower_benchmarks.report.edge_figure import edge_latency_panels
 from dualtower_benchmarks.report.index_figure import index_panels
 from dualtower_benchmarks.report.inputs import Inputs
 from dualtower_benchmarks.report.quality_figure import quality_panels
@@ -17,6 +17,7 @@ from dualtower_benchmarks.report.server_figure import server_panels
 from dualtower_benchmarks.report.svg import Panel
 from dualtower_benchmarks.report.tables import Table
 from dualtower_benchmarks.report.training_figure import training_panels
+from dualtower_benchmarks.report.variants_figure import variant_panels
 
 __all__ = ["Section", "sections_of"]
 
@@ -101,7 +102,7 @@ def _edge(inputs: Inputs) -> Section:
             "inputs, invokes, and reads the output; the text is tokenised before."
         ),
         missing="; ".join(reasons),
-        panels=[*edge_trade_panels(variants, bench), *edge_latency_panels(bench)] if bench else [],
+        panels=[*variant_panels(variants), *(edge_latency_panels(bench) if bench else [])],
         tables=[tables.variants_table(variants, bench["points"] if bench else [])]
         if variants
         else [],

@@ -128,7 +128,11 @@ def variants_table(variants: Sequence[Mapping[str, Any]], points: Sequence[Any])
             "size",
             "cosine of tastes, mean",
             "Recall@10",
+            "NDCG@10",
             "overlap@10",
+            "× float32's time",
+            "ops delegated",
+            "peak memory",
             *(f"p50, {n} thread{'s' if n > 1 else ''}" for n in threads),
         ),
         [
@@ -141,7 +145,11 @@ def variants_table(variants: Sequence[Mapping[str, Any]], points: Sequence[Any])
                     share(row.get("recall_at_10")),
                     f"float {share(row.get('recall_at_10_float'))}",
                 ),
+                Cell(share(row.get("ndcg_at_10")), f"float {share(row.get('ndcg_at_10_float'))}"),
                 share(row.get("overlap_at_10")),
+                _times_float32(row),
+                _delegated(row),
+                megabytes(row.get("peak_memory_bytes")),
                 *(milliseconds(speed.get((row["tower"], row["variant"], n))) for n in threads),
             )
             for row in variants
@@ -154,6 +162,19 @@ def variants_table(variants: Sequence[Mapping[str, Any]], points: Sequence[Any])
             if row.get("reason")
         ],
     )
+
+
+def _times_float32(row: Mapping[str, Any]) -> Cell | str:
+    ratios = row.get("times_float32") or {}
+    if "1" not in ratios:
+        return DASH
+    return Cell(f"{ratios['1']:.2f}", f"{(row.get('ms_p50') or {}).get('1', 0):.2f} ms")
+
+
+def _delegated(row: Mapping[str, Any]) -> Cell | str:
+    if row.get("ops") is None:
+        return DASH
+    return Cell(f"{row['delegated_ops']} / {row['ops']}", f"{row['partitions']} partitions")
 
 
 def points_table(bench: Mapping[str, Any], part: str) -> Table:
