@@ -7,7 +7,8 @@ it. What comes out is
 
 so that every buffer keeps the alignment that the converter gave it, nothing is unpacked, and a file
 of 100 MB takes a moment. A quantiser may put the bytes of its buffers behind the flatbuffer, by
-their place in the file: those places move with them. Tables and fields are those of the public schema,
+their place in the file: those places move with them. Tables and fields are those of the public
+schema,
 https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
 """
 
