@@ -1,6 +1,6 @@
 """A BERT graph from the way it is written in textbooks to the way it is served, trick by trick.
 
-Each form of FORMS adds one trick to the form above it; the last two are `ServingBert` itself.
+Each form of FORMS adds one trick to the form above it; the last three are `ServingBert` itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class GraphForm:
         flat: hidden states as [tokens, hidden], so that biases and GELU are fused with products.
         joined: one product for q, k and v, with the attention's scale in its weights.
         served: the form of `ServingBert`, which has all of these; None for a textbook's graph.
-        caller_thread: TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD.
+        op_threads: threads of one op; 0: all that the engine has.
     """
 
     name: str
@@ -42,28 +42,27 @@ class GraphForm:
     flat: bool = True
     joined: bool = True
     served: ServingForm | None = None
-    caller_thread: bool = False
+    op_threads: int = 0
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables that must be set before TensorFlow is imported."""
-        return {
-            "TF_ENABLE_ONEDNN_OPTS": str(int(self.onednn)),
-            "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD": str(int(self.caller_thread)),
-        }
+        return {"TF_ENABLE_ONEDNN_OPTS": str(int(self.onednn))}
 
 
 JOINED = GraphForm("+ q, k and v in one, scale in the weights")
-SERVED = GraphForm("+ few tokens apart: the served form", served=ServingForm())
+SERVED = GraphForm(
+    "+ in two shards, a thread an op: the served form", served=ServingForm(), op_threads=1
+)
 FORMS = (
     GraphForm("naive", onednn=False, constants=False, flat=False, joined=False),
     GraphForm("+ oneDNN", constants=False, flat=False, joined=False),
     GraphForm("+ weights as constants", flat=False, joined=False),
     GraphForm("+ 2-D products, fused", joined=False),
     JOINED,
-    GraphForm("+ real tokens alone", served=ServingForm(copies=1)),
+    GraphForm("+ real tokens alone", served=ServingForm(copies=1, shards=1)),
+    GraphForm("+ few tokens apart", served=ServingForm(shards=1)),
     SERVED,
-    GraphForm("the same, caller's thread", served=ServingForm(), caller_thread=True),
 )
 
 

@@ -226,7 +226,9 @@ def _ratios(ours: Mapping[str, list[float]], theirs: Mapping[str, list[float]]) 
 
 def _ours(form: GraphForm, job: Mapping[str, Any], threads: int) -> TrainPeer:
     command = [sys.executable, "-m", "dualtower_benchmarks.graph_worker"]
-    orders = {**job, "form": form.name, "environment": form.environment}
+    orders = {
+        **job, "form": form.name, "environment": form.environment, "op_threads": form.op_threads,
+    }  # fmt: skip
     return TrainPeer(form.name, command, orders, threads=threads)
 
 

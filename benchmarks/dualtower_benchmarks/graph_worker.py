@@ -37,7 +37,7 @@ def main() -> None:
         }
     with tempfile.TemporaryDirectory(prefix="dualtower-bench-") as folder:
         file_bytes = _write(job, folder)
-        call = _load(folder, job["threads"])
+        call = _load(folder, job["threads"], job["op_threads"] or job["threads"])
     for name in job["order"]:  # the first call chooses oneDNN's layouts, as in a warm-up file
         for _ in range(3):
             call(*inputs[name])
@@ -88,12 +88,12 @@ def _write(job: dict[str, Any], folder: str) -> int:
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
-def _load(folder: str, threads: int) -> Callable[..., np.ndarray]:
+def _load(folder: str, threads: int, op_threads: int) -> Callable[..., np.ndarray]:
     import tensorflow as tf
 
     graph = tf.Graph()
     config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
+        intra_op_parallelism_threads=op_threads, inter_op_parallelism_threads=threads
     )
     session = tf.compat.v1.Session(graph=graph, config=config)
     with graph.as_default():

@@ -71,6 +71,9 @@ class ExportConfig:
         encoder_copies: copies of BERT's layers in the item tower; with 2, single texts and batches
             have one each, in the layout that suits them. The second costs a file and a server's
             memory the size of the layers (43 MB of MiniLM's 90).
+        encoder_shards: threads of a server that work on one text side by side, each on some heads
+            and neurons of every layer; cut to what divides the heads. It needs a server with
+            `--tensorflow_intra_op_parallelism=1`, as `dualtower serve` starts it.
         compute_dtype: what BERT computes in on the item tower's server, float32, or bfloat16 or
             float16 for a GPU; float32 goes in and out. The two other models run BERT for unknown
             texts alone, in float32.
@@ -125,6 +128,7 @@ class ExportConfig:
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     length_buckets: tuple[int, ...] = (8, 12, 16, 24, 32, 64, 128, 256)
     encoder_copies: int = 2
+    encoder_shards: int = 2
     compute_dtype: str = "float32"
     half_error: float = 0.005
     half_cosine: float = 0.999
@@ -157,7 +161,7 @@ class ExportConfig:
             "version", "k_max", "edge_most_items",
             "max_enqueued_batches", "gate_users", "gate_texts",
             "parity_texts", "parity_users", "jobs", "index_oversample", "ivf_probes",
-            "calibration_examples", "train_steps",
+            "calibration_examples", "train_steps", "encoder_shards",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

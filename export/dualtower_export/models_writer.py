@@ -36,8 +36,12 @@ def build_models(plan: Plan) -> Iterator[tf.Module]:
     item, rare = (
         ItemGraph(plan.encoder, trained.item_head, form, config.length_buckets)
         for form in (
-            ServingForm(copies=config.encoder_copies, dtype=config.compute_dtype),
-            ServingForm(constants=False),
+            ServingForm(
+                copies=config.encoder_copies,
+                shards=config.encoder_shards,
+                dtype=config.compute_dtype,
+            ),
+            ServingForm(constants=False, shards=config.encoder_shards),
         )
     )
     catalogue = CatalogueGraph(plan.index, trained.vectors)

@@ -14,6 +14,7 @@ keep the Keras model of `dualtower_trainer.bert`. What makes it fast, each measu
 - weights are constants, which oneDNN packs once;
 - one product and one transpose for q, k and v, whose scale is in the weights;
 - few tokens and many have constants of their own (see `ServingForm.copies`);
+- a layer falls into shards that two threads run side by side (see `ServingForm.shards`);
 - pads are left out. Only attention needs the rectangle [batch, tokens]; everything else, nine
   tenths of the work, runs over the real tokens, as in "Effective Transformer"
   (https://github.com/bytedance/effective_transformer). A gather before and one behind the attention
@@ -33,9 +34,13 @@ from dualtower.errors import UsageError
 from dualtower_export.serving_form import FEW_TOKENS, ServingForm
 from dualtower_export.serving_weights import (
     EmbeddingWeights,
-    LayerWeights,
+    LayerJoint,
+    LayerShard,
     embedding_weights,
+    joint_of,
     layer_weights,
+    shard_count,
+    shards_of,
 )
 from dualtower_trainer.bert import MASK_BIAS
 from dualtower_trainer.bert_config import ACTIVATIONS, BertConfig
@@ -47,7 +52,8 @@ _TOKEN_STEP = 16
 _LARGEST_GRAPH_BYTES = 2**31 - 2**27  # protocol buffers end at 2 GiB
 
 _Rows = Callable[[tf.Tensor], tf.Tensor]
-_Weights = TypeVar("_Weights", EmbeddingWeights, LayerWeights)
+_Weights = TypeVar("_Weights", EmbeddingWeights, LayerJoint, LayerShard)
+_Layer = tuple[LayerJoint, list[LayerShard]]
 
 
 class ServingBert:
@@ -77,15 +83,17 @@ class ServingBert:
         if form.constants:
             self._check_size(tensors)
         self._embedding = self._prepared(embedding_weights(tensors))
+        self._shards = shard_count(config, form.shards)
         self._layers = [
-            self._prepared(layer_weights(config, tensors, index))
-            for index in range(config.num_hidden_layers)
+            self._prepared_layer(tensors, index) for index in range(config.num_hidden_layers)
         ]
 
     @property
     def variables(self) -> list[tf.Variable]:
         """What a SavedModel must hold beside the graph; empty where the weights are constants."""
-        parts = (self._embedding, *self._layers)
+        parts: list[EmbeddingWeights | LayerJoint | LayerShard] = [self._embedding]
+        for joint, shards in self._layers:
+            parts += [joint, *shards]
         held = [value for part in parts for value in vars(part).values()]
         return [value for value in held if isinstance(value, tf.Variable)]
 
@@ -138,30 +146,50 @@ class ServingBert:
             spread: [rows, any] -> [batch * tokens, any].
             collect: the way back.
         """
-        for weights in self._layers:
-            states = self._layer(weights, states, bias, spread, collect)
+        for layer in self._layers:
+            states = self._layer(layer, states, bias, spread, collect)
         return states
 
     def _layer(
         self,
-        weights: LayerWeights,
+        layer: _Layer,
         states: tf.Tensor,
         bias: tf.Tensor,
         spread: _Rows,
         collect: _Rows,
     ) -> tf.Tensor:
-        projected = spread(self._dense(states, weights.qkv, weights.qkv_bias))
-        mixed = collect(self._attention(projected, bias))
-        mixed = _wide(self._dense(mixed, weights.mix, weights.mix_bias)) + states
-        states = self._norm(mixed, weights.mix_gamma, weights.mix_beta)
-        inner = self._dense(states, weights.inner, weights.inner_bias)
-        inner = tf.nn.gelu(inner, approximate=ACTIVATIONS[self._config.hidden_act])
-        outer = _wide(self._dense(inner, weights.outer, weights.outer_bias)) + states
-        return self._norm(outer, weights.gamma, weights.beta)
+        joint, shards = layer
+        mixed = [
+            self._product(
+                collect(
+                    self._attention(spread(self._dense(states, shard.qkv, shard.qkv_bias)), bias)
+                ),
+                shard.mix,
+            )
+            for shard in shards
+        ]
+        states = self._norm(
+            self._sum(mixed, joint.mix_bias, states), joint.mix_gamma, joint.mix_beta
+        )
+        outer = [self._product(self._neurons(states, shard), shard.outer) for shard in shards]
+        return self._norm(self._sum(outer, joint.outer_bias, states), joint.gamma, joint.beta)
+
+    def _neurons(self, states: tf.Tensor, shard: LayerShard) -> tf.Tensor:
+        inner = self._dense(states, shard.inner, shard.inner_bias)
+        return tf.nn.gelu(inner, approximate=ACTIVATIONS[self._config.hidden_act])
+
+    def _sum(
+        self, products: list[tf.Tensor], bias: np.ndarray | tf.Variable, states: tf.Tensor
+    ) -> tf.Tensor:
+        """Products of all shards, bias and states; the last two become a part of the first."""
+        total = _wide(tf.nn.bias_add(products[0], _tensor(bias))) + states
+        for product in products[1:]:
+            total += _wide(product)
+        return total
 
     def _attention(self, projected: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        """[batch * tokens, 3 * hidden] -> [batch * tokens, hidden]."""
-        heads, size = self._config.num_attention_heads, self._config.head_size
+        """[batch * tokens, 3 * width] -> [batch * tokens, width], the heads of one shard."""
+        heads, size = self._config.num_attention_heads // self._shards, self._config.head_size
         batch, tokens = tf.shape(bias)[0], tf.shape(bias)[3]
         wide = tf.reshape(projected, tf.stack([batch, tokens, 3, heads, size]))
         q, k, v = tf.unstack(tf.transpose(wide, [2, 0, 3, 1, 4]))  # [batch, heads, tokens, size]
@@ -170,8 +198,10 @@ class ServingBert:
         return tf.reshape(mixed, tf.stack([batch * tokens, heads * size]))
 
     def _dense(self, states: tf.Tensor, matrix: np.ndarray, bias: np.ndarray) -> tf.Tensor:
-        narrow = tf.cast(states, self._dtype)
-        return tf.nn.bias_add(tf.matmul(narrow, _tensor(matrix)), _tensor(bias))
+        return tf.nn.bias_add(self._product(states, matrix), _tensor(bias))
+
+    def _product(self, states: tf.Tensor, matrix: np.ndarray) -> tf.Tensor:
+        return tf.matmul(tf.cast(states, self._dtype), _tensor(matrix))
 
     def _norm(self, states: tf.Tensor, gamma: np.ndarray, beta: np.ndarray) -> tf.Tensor:
         """LayerNorm, in float32 whatever the layers compute in."""
@@ -179,6 +209,11 @@ class ServingBert:
         variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
         unit = centred * tf.math.rsqrt(variance + self._config.layer_norm_eps)
         return unit * _wide(_tensor(gamma)) + _wide(_tensor(beta))
+
+    def _prepared_layer(self, tensors: Mapping[str, np.ndarray], index: int) -> _Layer:
+        weights = layer_weights(self._config, tensors, index)
+        shards = [self._prepared(shard) for shard in shards_of(weights, self._shards)]
+        return self._prepared(joint_of(weights)), shards
 
     def _prepared(self, weights: _Weights) -> _Weights:
         """The weights in the dtype of the layers, as arrays or as variables."""

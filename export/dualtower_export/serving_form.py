@@ -24,15 +24,22 @@ class ServingForm:
             first call: with 2, few tokens and many have layers of their own, and the file is the
             size of all layers larger (43 MB for MiniLM). With 1 the first call after a load
             decides; the warm-up file begins with a single text.
+        shards: parts of a layer that need one another only in two sums, so that as many threads of
+            a server run them side by side; cut to what divides the heads. An op on several threads
+            waits for all of them fifty times a text, which gains nothing where an op takes a tenth
+            of a millisecond.
         dtype: what the layers compute in, one of COMPUTE_DTYPES; float32 goes in and out.
     """
 
     constants: bool = True
     copies: int = 2
+    shards: int = 2
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if self.copies not in (1, 2):
             raise ValueError(f"copies must be 1 or 2, got {self.copies}")
+        if self.shards < 1:
+            raise ValueError(f"shards must be at least 1, got {self.shards}")
         if self.dtype not in COMPUTE_DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(COMPUTE_DTYPES)}, got {self.dtype}")

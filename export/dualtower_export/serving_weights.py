@@ -2,10 +2,16 @@
 
 Matrices lie [in, out], so that no transpose is left to the graph, and the 1/√head of the attention
 is folded into the queries: softmax((q/√d) kᵀ) needs no product of its own then.
+
+A layer falls into *shards* that need one another only in two sums, one behind the attention and one
+behind the feed-forward part: a shard has some of the heads and some of the neurons (tensor
+parallelism, Shoeybi et al. 2019, https://arxiv.org/abs/1909.08053).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +19,17 @@ import numpy as np
 
 from dualtower_trainer.bert_config import BertConfig
 
-__all__ = ["EmbeddingWeights", "LayerWeights", "embedding_weights", "layer_weights"]
+__all__ = [
+    "EmbeddingWeights",
+    "LayerJoint",
+    "LayerShard",
+    "LayerWeights",
+    "embedding_weights",
+    "joint_of",
+    "layer_weights",
+    "shard_count",
+    "shards_of",
+]
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,74 @@ class LayerWeights:
     outer_bias: np.ndarray
     gamma: np.ndarray
     beta: np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerShard:
+    """What one shard of a layer multiplies: `heads` of its heads, `neurons` of its neurons.
+
+    Attributes:
+        qkv, qkv_bias: [hidden, 3 * heads * head_size] and [3 * heads * head_size].
+        mix: [heads * head_size, hidden].
+        inner, inner_bias: [hidden, neurons] and [neurons].
+        outer: [neurons, hidden].
+    """
+
+    qkv: np.ndarray
+    qkv_bias: np.ndarray
+    mix: np.ndarray
+    inner: np.ndarray
+    inner_bias: np.ndarray
+    outer: np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerJoint:
+    """What a layer does to the sums over its shards, [hidden] each; names as in `LayerWeights`."""
+
+    mix_bias: np.ndarray
+    mix_gamma: np.ndarray
+    mix_beta: np.ndarray
+    outer_bias: np.ndarray
+    gamma: np.ndarray
+    beta: np.ndarray
+
+
+def shard_count(config: BertConfig, wanted: int) -> int:
+    """The largest number up to `wanted` that divides both the heads and the neurons."""
+    divided = math.gcd(config.num_attention_heads, config.intermediate_size)
+    return max(count for count in range(1, wanted + 1) if divided % count == 0)
+
+
+def shards_of(weights: LayerWeights, count: int) -> list[LayerShard]:
+    """A layer in `count` shards of equal size, a divisor of its heads and neurons."""
+    queries_keys_values = np.split(weights.qkv, 3, axis=1), np.split(weights.qkv_bias, 3)
+    qkv, qkv_bias = (
+        [
+            np.concatenate(part, axis=-1)
+            for part in zip(*(np.split(one, count, axis=-1) for one in three), strict=True)
+        ]
+        for three in queries_keys_values
+    )
+    rows = {
+        name: np.split(getattr(weights, name), count, axis=axis)
+        for name, axis in (("mix", 0), ("inner", 1), ("inner_bias", 0), ("outer", 0))
+    }
+    return [
+        LayerShard(
+            qkv=np.ascontiguousarray(qkv[shard]),
+            qkv_bias=qkv_bias[shard],
+            **{name: np.ascontiguousarray(parts[shard]) for name, parts in rows.items()},
+        )
+        for shard in range(count)
+    ]
+
+
+def joint_of(weights: LayerWeights) -> LayerJoint:
+    """The rest of a layer."""
+    return LayerJoint(
+        **{field.name: getattr(weights, field.name) for field in dataclasses.fields(LayerJoint)}
+    )
 
 
 def embedding_weights(tensors: Mapping[str, np.ndarray]) -> EmbeddingWeights:

@@ -75,10 +75,7 @@ def test_each_form_adds_one_trick() -> None:
     names = [form.name for form in FORMS]
     assert len(set(names)) == len(names)
     assert SERVED in FORMS
-    tricks = [
-        (form.onednn, form.constants, form.flat, form.joined, form.served, form.caller_thread)
-        for form in FORMS
-    ]
+    tricks = [(form.onednn, form.constants, form.flat, form.joined, form.served) for form in FORMS]
     for before, after in itertools.pairwise(tricks):
         assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
 

@@ -61,7 +61,8 @@ def test_the_layers_weigh_half(half) -> None:
     """Two bytes a number: the tensors of the largest matrices, read from the graph."""
     plan, folder = half
     config = plan.encoder.config
-    sides = {config.hidden_size, config.intermediate_size}
+    shards = plan.config.encoder_shards
+    inner = [config.hidden_size, config.intermediate_size // shards]
     graph = read_proto(folder).meta_graphs[0].graph_def
     tensors = [
         node.attr["value"].tensor
@@ -70,9 +71,13 @@ def test_the_layers_weigh_half(half) -> None:
         if node.op == "Const"
     ]
     layers = [
-        tensor for tensor in tensors if {dim.size for dim in tensor.tensor_shape.dim} == sides
+        tensor
+        for tensor in tensors
+        if [dim.size for dim in tensor.tensor_shape.dim] in (inner, inner[::-1])
     ]
-    copies = plan.config.encoder_copies
-    assert len(layers) == 2 * config.num_hidden_layers * copies  # the inner and the outer matrix
+    copies = plan.config.encoder_copies * shards
+    # the inner and the outer matrix, and the table of places, which is as large here
+    assert config.max_position_embeddings == config.hidden_size == inner[1]
+    assert len(layers) == 2 * config.num_hidden_layers * copies + 1
     for tensor in layers:
-        assert len(tensor.tensor_content) == 2 * config.hidden_size * config.intermediate_size
+        assert len(tensor.tensor_content) == 2 * inner[0] * inner[1]

@@ -13,13 +13,13 @@ from dualtower_export.frozen import freeze
 from dualtower_export.op_list import foreign_ops
 from dualtower_export.serving_bert import ServingBert
 from dualtower_export.serving_form import FEW_TOKENS, ServingForm
-from dualtower_export.serving_weights import layer_weights
+from dualtower_export.serving_weights import layer_weights, shard_count, shards_of
 from dualtower_trainer.bert import build_bert, load_weights
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import expected_shapes
 
 CONFIG = BertConfig(
-    vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+    vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=4,
     intermediate_size=40, max_position_embeddings=40,
 )  # fmt: skip
 TOKENS = [tf.TensorSpec([None, None], tf.int32, name) for name in ("ids", "mask")]
@@ -27,6 +27,8 @@ FORMS = {
     "constants, 2 copies": ServingForm(),
     "constants, 1 copy": ServingForm(copies=1),
     "variables": ServingForm(constants=False),
+    "one shard": ServingForm(shards=1),
+    "a shard a head": ServingForm(copies=1, shards=99),
 }
 # on both sides of FEW_TOKENS, at it, and without rows
 SHAPES = [(0, 5), (1, 1), (1, 7), (1, 40), (2, 32), (3, 22), (5, 13), (9, 8), (33, 11)]
@@ -162,9 +164,10 @@ def test_the_graph_is_of_stock_ops_with_each_matrix_once_a_copy(weights, copies:
     assert not foreign_ops({node.op for node in nodes} - functions)
     assert not any("VariableOp" in node.op for node in nodes)
     raw = graph.SerializeToString()
-    layer = layer_weights(CONFIG, weights, 0)
-    for matrix in (layer.qkv, layer.mix, layer.inner, layer.outer):
-        assert raw.count(matrix.tobytes()) == copies
+    shards = shards_of(layer_weights(CONFIG, weights, 0), ServingForm().shards)
+    for shard in shards:
+        for matrix in (shard.qkv, shard.mix, shard.inner, shard.outer):
+            assert raw.count(matrix.tobytes()) == copies
     assert raw.count(weights["embeddings.word_embeddings.weight"].tobytes()) == 1
 
 
@@ -182,9 +185,43 @@ def test_constants_that_no_graph_holds_are_refused_by_name() -> None:
         ServingBert(config, large, ServingForm())
 
 
+def test_shards_add_up_to_the_layer(weights) -> None:
+    """Two layers of products over random states, whole and shard by shard."""
+    whole = layer_weights(CONFIG, weights, 0)
+    states = np.random.default_rng(4).normal(size=(5, CONFIG.hidden_size))
+    count = CONFIG.num_attention_heads
+    assert shard_count(CONFIG, 99) == count
+    shards = shards_of(whole, count)
+    assert len(shards) == count
+    inner = sum(np.tanh(states @ s.inner + s.inner_bias) @ s.outer for s in shards)
+    wanted = np.tanh(states @ whole.inner + whole.inner_bias) @ whole.outer
+    np.testing.assert_allclose(inner, wanted, atol=1e-10)
+    for head, shard in enumerate(shards):
+        for part in range(3):  # the shard's queries, keys and values are those of its head
+            first = part * CONFIG.hidden_size + head * CONFIG.head_size
+            wanted = (states @ whole.qkv + whole.qkv_bias)[:, first : first + CONFIG.head_size]
+            found = (states @ shard.qkv + shard.qkv_bias).reshape(5, 3, -1)[:, part]
+            np.testing.assert_allclose(found, wanted, atol=1e-10)
+    np.testing.assert_array_equal(np.concatenate([s.mix for s in shards]), whole.mix)
+
+
+@pytest.mark.parametrize(
+    ("heads", "neurons", "wanted", "count"),
+    [(12, 1536, 2, 2), (12, 1536, 8, 6), (3, 40, 2, 1), (12, 1536, 99, 12), (4, 6, 4, 2)],
+)
+def test_as_many_shards_as_divide_heads_and_neurons(heads, neurons, wanted, count) -> None:
+    config = BertConfig(
+        vocab_size=9, hidden_size=heads * 4, num_hidden_layers=1, num_attention_heads=heads,
+        intermediate_size=neurons, max_position_embeddings=8,
+    )  # fmt: skip
+    assert shard_count(config, wanted) == count
+
+
 def test_forms_that_do_not_exist() -> None:
     with pytest.raises(ValueError, match="copies must be 1 or 2, got 3"):
         ServingForm(copies=3)
     with pytest.raises(ValueError, match="float32, bfloat16, float16, got int8"):
         ServingForm(dtype="int8")
+    with pytest.raises(ValueError, match="shards must be at least 1, got 0"):
+        ServingForm(shards=0)
     assert FEW_TOKENS in {rows * columns for rows, columns in SHAPES}
