@@ -226,9 +226,10 @@ def _ratios(ours: Mapping[str, list[float]], theirs: Mapping[str, list[float]]) 
 
 def _ours(form: GraphForm, job: Mapping[str, Any], threads: int) -> TrainPeer:
     command = [sys.executable, "-m", "dualtower_benchmarks.graph_worker"]
-    orders = {
-        **job, "form": form.name, "environment": form.environment, "op_threads": form.op_threads,
-    }  # fmt: skip
+    op_threads = form.op_threads or threads
+    # a session's own number comes too late: the first device of a process makes the pool for all
+    environment = {**form.environment, "TF_NUM_INTRAOP_THREADS": str(op_threads)}
+    orders = {**job, "form": form.name, "environment": environment, "op_threads": op_threads}
     return TrainPeer(form.name, command, orders, threads=threads)
 
 
