@@ -1,8 +1,9 @@
 """How a server spends its cores: TensorFlow's threads and oneDNN, for many requests or for one.
 
-Measured on two cores with MiniLM (ratios travel, milliseconds do not): a thread a request gave 217
-rows/s at 32 clients where the defaults gave 116; both cores on one request gave a median of 7.4 ms
-at one client where the defaults gave 11.9.
+Measured on two cores with MiniLM (ratios travel, milliseconds do not): a thread an op gave 217
+rows/s at 32 clients where the defaults gave 116, and a single text 2.5 ms in the graph where they
+gave 4.5, since the item tower's layers come in shards that two threads run side by side. What gains
+by several threads an op is a long op: an exact search over 10⁵ items took 2.1 ms instead of 2.8.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ def compute_for(aim: str) -> Compute:
         # written for its fused products, and lose up to half of their speed without
         "TF_ENABLE_ONEDNN_OPTS": "1",
         # Whether the thread that runs an op takes a share of it or waits for the pool. With one
-        # request at a time waiting costs a wake-up an op (1.34 against 1.15 times ONNX Runtime at
-        # batch 1); a batch of 32 is 6 % slower when it takes part.
+        # request at a time waiting costs a wake-up an op; a batch of 32 is 6 % slower when it takes
+        # part.
         "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD": "1" if aim == "latency" else "0",
     }
     if aim == "latency":
         return Compute(environment)  # the server's default: each op on all cores
     # An op on one core, and as many requests (or batches: num_batch_threads is one for each core
-    # by default) as there are cores: nothing is split, so nobody waits for another's half.
+    # by default) as there are cores: no op is split, so nobody waits for another's half.
     return Compute(environment, ("--tensorflow_intra_op_parallelism=1",))
