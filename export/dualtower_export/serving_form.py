@@ -26,8 +26,8 @@ class ServingForm:
             decides; the warm-up file begins with a single text.
         shards: parts of a layer that need one another only in two sums, so that as many threads of
             a server run them side by side; cut to what divides the heads. An op that is split among
-            threads wakes and waits for them every time, which gains little where it takes a tenth of
-            a millisecond.
+            threads wakes and waits for them every time, which gains little where it takes a tenth
+            of a millisecond.
         dtype: what the layers compute in, one of COMPUTE_DTYPES; float32 goes in and out.
     """
 
