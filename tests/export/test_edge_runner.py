@@ -17,6 +17,7 @@ from dualtower.cli import main
 from dualtower.errors import BundleError, BundleMismatch, DataError, UsageError
 from dualtower_export.edge_histories import read_histories_file
 from dualtower_export.edge_metadata import facts_of
+from dualtower_export.edge_model import smallest
 from dualtower_export.edge_runner import EdgeItemTower, EdgeRecommender, NewItem
 
 
@@ -106,7 +107,19 @@ def test_the_item_tower_alone(bundle, trained) -> None:
     assert tower.embed([]).shape == (0, 32)
 
 
-@pytest.mark.parametrize("variant", ["float32", "float16", "dynamic_int8"])
+def test_the_smallest_file_is_taken_and_full_int8_only_alone(tmp_path: Path) -> None:
+    sizes = {"float32": 9, "dynamic_int8": 3, "full_int8": 2, "dynamic_int8.t16": 1}
+    for variant, size in sizes.items():
+        (tmp_path / f"item_tower.{variant}.tflite").write_bytes(b"x" * size)
+    assert smallest(tmp_path, "item_tower") == "dynamic_int8"
+    for variant in ("float32", "dynamic_int8"):
+        (tmp_path / f"item_tower.{variant}.tflite").unlink()
+    assert smallest(tmp_path, "item_tower") == "full_int8"
+    with pytest.raises(BundleError, match="no user_tower"):
+        smallest(tmp_path, "user_tower")
+
+
+@pytest.mark.parametrize("variant", ["float32", "float16", "dynamic_int8", "full_int8"])
 def test_the_command_beside_the_bundle(
     bundle, trained, users, tmp_path: Path, capsys, variant: str
 ) -> None:
