@@ -7,6 +7,7 @@ job's .npz file, and one line of JSON about the devices to stdout.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,9 +34,12 @@ class _Signature:
 def main() -> None:
     """Reads a job on stdin, measures it, and writes what it found to stdout."""
     job = json.load(sys.stdin)
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the tokeniser's ops
 
+    # as `dualtower serve` starts a server: a bundle's layers come in shards, one thread each
+    tf.config.threading.set_intra_op_parallelism_threads(1)
     gpus = tf.config.list_physical_devices("GPU")
     if job["device"] == "CPU":
         tf.config.set_visible_devices([], "GPU")

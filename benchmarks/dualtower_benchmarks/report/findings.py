@@ -137,9 +137,9 @@ def _edge_speed(bench: Mapping[str, Any]) -> str | None:
         return None
     threads = max(bench["config"]["edge_threads"])
     return (
-        f"LiteRT with {threads} threads, relative to the SavedModel in process with TensorFlow's "
-        f"own choice of threads (p50, batch 1, item tower; LiteRT gets tokens, the SavedModel "
-        f"text): {', '.join(texts)}."
+        f"LiteRT with {threads} threads, relative to the SavedModel in process with one thread an "
+        f"op, as it is served (p50, batch 1, item tower; LiteRT gets tokens, the SavedModel text): "
+        f"{', '.join(texts)}."
     )
 
 
