@@ -1,4 +1,7 @@
-"""The text files that TensorFlow Serving reads beside the models.
+"""The text files that TensorFlow Serving reads beside the models, and how it is to be started.
+
+    models.config  labels.config  batching.config  monitoring.config     read by the server
+    server.env  server.flags      for a container that is started without dualtower
 
 Protocol buffers in text form. Batching fields are wrapper messages, so a bare number would stop the
 server: `max_batch_size { value: 32 }`.
@@ -6,9 +9,11 @@ server: `max_batch_size { value: 32 }`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from dualtower.bundle import CONTAINER_ROOT
+from dualtower.server_compute import AIMS, compute_for
 from dualtower_export.config import ExportConfig
 from dualtower_export.server_entries import model_entries
 
@@ -17,6 +22,8 @@ __all__ = [
     "labels_config",
     "models_config",
     "monitoring_config",
+    "server_environment",
+    "server_flags",
     "write_server_configs",
 ]
 
@@ -67,12 +74,34 @@ def monitoring_config() -> str:
     return f'prometheus_config {{\n  enable: true\n  path: "{_METRICS_PATH}"\n}}\n'
 
 
+def server_environment() -> str:
+    """`docker run --env-file`: a variable a line, those of `dualtower serve`."""
+    return _lines(f"{key}={value}" for key, value in compute_for(AIMS[0]).environment.items())
+
+
+def server_flags() -> str:
+    """A flag a line, those of `dualtower serve` with the files where the container mounts them."""
+    flags = (
+        f"--model_config_file={CONTAINER_ROOT}/models.config",
+        "--enable_batching",
+        f"--batching_parameters_file={CONTAINER_ROOT}/batching.config",
+        f"--monitoring_config_file={CONTAINER_ROOT}/monitoring.config",
+    )
+    return _lines([*flags, *compute_for(AIMS[0]).flags])
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return "".join(f"{part}\n" for part in parts)
+
+
 def write_server_configs(serving: Path, config: ExportConfig) -> None:
     """Writes the files into the `serving` folder of a bundle."""
     texts = {
         "models.config": models_config(config),
         "batching.config": batching_config(config),
         "monitoring.config": monitoring_config(),
+        "server.env": server_environment(),
+        "server.flags": server_flags(),
     }
     if config.version_labels:
         texts["labels.config"] = labels_config(config)

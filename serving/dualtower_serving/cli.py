@@ -14,8 +14,8 @@ import click
 from dualtower.bundle import Bundle
 from dualtower.errors import UnavailableError
 from dualtower.progress import say
+from dualtower.server_compute import AIMS
 from dualtower_serving import engines
-from dualtower_serving.compute import AIMS
 from dualtower_serving.engines import Plan
 from dualtower_serving.failures import explain
 from dualtower_serving.launch import READY_TIMEOUT_S, RunningServer, prepare, start

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dualtower.bundle import CONTAINER_ROOT, Bundle
 from dualtower.errors import UnavailableError, UsageError
-from dualtower_serving.compute import AIMS, compute_for
+from dualtower.server_compute import AIMS, compute_for
 
 __all__ = ["BINARY", "DEFAULT_IMAGE", "ENGINES", "Plan", "choose", "plan"]
 
@@ -98,7 +98,7 @@ def plan(
         batching: None takes it where the engine has it.
         image: the container image.
         flags: further flags of the model server, "--name=value"; they win over those set here.
-        aim: what the cores are spent on; see `compute`.
+        aim: what the cores are spent on; see `server_compute`.
 
     Raises:
         UsageError: batching was asked of the embedded engine, or there is no such aim.

@@ -17,9 +17,9 @@ from types import TracebackType
 
 from dualtower.bundle import MODELS, Bundle
 from dualtower.errors import BundleError, UnavailableError, UsageError
+from dualtower.server_compute import AIMS
 from dualtower_clients import ClientError, ServingClient
 from dualtower_serving import engines, supervise
-from dualtower_serving.compute import AIMS
 from dualtower_serving.engines import Plan
 from dualtower_serving.failures import explain
 
@@ -178,7 +178,7 @@ def start(
         batching: None takes it where the engine has it.
         image: the image of the docker engine.
         flags: further flags of the model server, "--name=value".
-        aim: throughput or latency; see `compute`.
+        aim: throughput or latency; see `server_compute`.
         ready_timeout_s: how long loading and warm-up may take.
         log: called with each line that the server writes, in a thread.
         announce: called with the plan before the server is started.

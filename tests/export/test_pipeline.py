@@ -40,6 +40,8 @@ def test_a_bundle_is_whole(bundle, plan) -> None:
         "serving/batching.config",
         "serving/labels.config",
         "serving/monitoring.config",
+        "serving/server.env",
+        "serving/server.flags",
         "edge/vocab.txt",
         "edge/edge.json",
         "edge/item_ids.json",
@@ -48,7 +50,7 @@ def test_a_bundle_is_whole(bundle, plan) -> None:
         "model_card.md",
     } <= names
     edge = 2 * len(plan.config.variants) + 2 + 4
-    assert len(names) == 3 * 5 + 4 + edge + 1 + 1
+    assert len(names) == 3 * 5 + 6 + edge + 1 + 1
     assert not [name for name in names if "scratch" in name]
 
 

@@ -47,7 +47,7 @@ def test_a_policy_and_labels_name_the_version_of_the_bundle() -> None:
 def test_without_labels_there_is_no_file_of_them(tmp_path: Path) -> None:
     write_server_configs(tmp_path, ExportConfig(version_labels=()))
     assert {path.name for path in tmp_path.iterdir()} == {
-        "models.config", "batching.config", "monitoring.config",
+        "models.config", "batching.config", "monitoring.config", "server.env", "server.flags",
     }  # fmt: skip
 
 

@@ -10,9 +10,11 @@ from click.testing import CliRunner
 
 from dualtower.bundle import Bundle
 from dualtower.errors import UsageError
+from dualtower.server_compute import AIMS
+from dualtower_export.config import ExportConfig
+from dualtower_export.server_config import write_server_configs
 from dualtower_serving import engines
 from dualtower_serving.cli import serve
-from dualtower_serving.compute import AIMS
 from dualtower_serving.flags import parse
 
 ONEDNN, CALLER = "TF_ENABLE_ONEDNN_OPTS", "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD"
@@ -41,6 +43,25 @@ def test_a_container_gets_the_same(mini_bundle) -> None:
     assert f"--env={CALLER}=0" in many.command[:image]
     assert ONE_CORE_AN_OP in many.command[image:]
     assert f"--env={CALLER}=1" in plan("docker", mini_bundle, aim="latency").command
+
+
+def test_a_container_started_by_a_bundles_files_is_the_one_that_serve_starts(
+    mini_bundle, tmp_path: Path
+) -> None:
+    write_server_configs(tmp_path, ExportConfig())
+    command = plan("docker", mini_bundle).command
+    image = command.index(engines.DEFAULT_IMAGE)
+    variables = (tmp_path / "server.env").read_text().splitlines()
+    assert variables
+    assert {f"--env={line}" for line in variables} <= set(command[:image])
+    flags = (tmp_path / "server.flags").read_text().splitlines()
+    assert set(flags) - set(command[image:]) == {
+        "--monitoring_config_file=/models/monitoring.config"
+    }
+    assert ONE_CORE_AN_OP in flags
+    for line in flags:  # each file that is named is there
+        _, _, place = line.partition("=/models/")
+        assert not place or (tmp_path / place).is_file()
 
 
 def test_a_flag_of_the_callers_wins(mini_bundle) -> None:
