@@ -9,7 +9,7 @@ from typing import Any
 from dualtower_export import contract
 from dualtower_export.gate import Gate
 from dualtower_export.op_list import TARGET, fitting_servers, foreign_attributes, foreign_ops
-from dualtower_export.saved_model import Fact, read_proto, read_signatures
+from dualtower_export.saved_model import Fact, read_graph_ops, read_signatures
 
 __all__ = ["check_ops", "check_signatures"]
 
@@ -33,26 +33,13 @@ def check_signatures(model: str, folder: Path, *, dim: int, k_max: int) -> Gate:
 
 def check_ops(model: str, folder: Path, target: str = TARGET) -> Gate:
     """The ops of a version folder, and their attributes, against those of a stock server."""
-    attributes = _attributes(folder)
+    attributes = read_graph_ops(folder)
     foreign = [*foreign_ops(attributes, target), *foreign_attributes(attributes, target)]
     fitting = ", ".join(fitting_servers(attributes))
     detail = f"{len(attributes)} kinds of op, with every attribute in stock servers {fitting}"
     if foreign:
         detail = f"a stock TensorFlow Serving {target} may lack {', '.join(foreign)}"
     return Gate(f"ops/{model}", not foreign, float(len(foreign)), 0.0, detail)
-
-
-def _attributes(folder: Path) -> dict[str, set[str]]:
-    """The attributes that occur with each op of a version folder, in its functions as well."""
-    found: dict[str, set[str]] = {}
-    for meta_graph in read_proto(folder).meta_graphs:
-        graph = meta_graph.graph_def
-        functions = {function.signature.name for function in graph.library.function}
-        nodes = [graph.node, *(function.node_def for function in graph.library.function)]
-        for node in (node for part in nodes for node in part):
-            if node.op not in functions:
-                found.setdefault(node.op, set()).update(node.attr)
-    return found
 
 
 def _facts(tensors: Mapping[str, contract.Tensor], dim: int, k_max: int) -> dict[str, Fact]:

@@ -88,8 +88,8 @@ def _data(fields: Mapping[str, Any]) -> str:
         )
     else:
         facts.append(
-            "Nothing was held out to judge by; only a later log can: "
-            "`dualtower evaluate RUN --interactions FILE`."
+            "Training held nothing out to judge by; a later log can: "
+            "`dualtower evaluate RUN --interactions FILE`. If one was asked, its answer is below."
         )
     return "## Data\n" + "\n".join(facts)
 

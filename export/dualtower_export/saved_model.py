@@ -69,17 +69,17 @@ def read_signatures(folder: Path) -> dict[str, dict[str, dict[str, Fact]]]:
     return facts
 
 
-def read_graph_ops(folder: Path) -> dict[str, int]:
-    """How often each op occurs in the graph of a version folder and in its functions."""
-    counts: dict[str, int] = {}
+def read_graph_ops(folder: Path) -> dict[str, set[str]]:
+    """`{op: attributes that occur with it}` of a version folder, in its functions as well."""
+    found: dict[str, set[str]] = {}
     for meta_graph in read_proto(folder).meta_graphs:
         graph = meta_graph.graph_def
         functions = {function.signature.name for function in graph.library.function}
         nodes = [graph.node, *(function.node_def for function in graph.library.function)]
         for node in (node for part in nodes for node in part):
             if node.op not in functions:
-                counts[node.op] = counts.get(node.op, 0) + 1
-    return dict(sorted(counts.items()))
+                found.setdefault(node.op, set()).update(node.attr)
+    return found
 
 
 def _fact(tensor: Any) -> Fact:

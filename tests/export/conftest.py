@@ -225,6 +225,24 @@ def new_run(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture
+def living_processes() -> Callable[[Path], list[str]]:
+    """Command lines of the living processes that name a folder."""
+
+    def find(folder: Path) -> list[str]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = path.read_bytes().decode(errors="replace")
+            except OSError:  # it ended meanwhile
+                continue
+            if str(folder) in line:
+                found.append(line)
+        return found
+
+    return find
+
+
 def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,10 @@ def test_the_manifest_is_the_last_file_and_all_is_flushed_before_the_name(
 
 
 def test_killed_at_many_steps_it_leaves_nothing_or_a_whole_bundle(
-    run: Path, watched: tuple[Path, list[list[str]]], tmp_path: Path
+    run: Path,
+    watched: tuple[Path, list[list[str]]],
+    tmp_path: Path,
+    living_processes: Callable[[Path], list[str]],
 ) -> None:
     steps = len(watched[1])
     renamed = next(n for n, line in enumerate(watched[1], 1) if line[-1] == str(watched[0]))
@@ -90,7 +94,7 @@ def test_killed_at_many_steps_it_leaves_nothing_or_a_whole_bundle(
         found[kill_at] = out.exists()
         if out.exists():
             assert verify(out) == []
-        _wait_for_workers(out.parent)
+        _wait_for_workers(out.parent, living_processes)
     assert found == {kill_at: kill_at > renamed for kill_at in kills}
     out = tmp_path / f"out-{renamed}" / "bundle"
     assert [path.name for path in out.parent.iterdir()] != [], "the kill left its temporary"
@@ -103,21 +107,11 @@ def test_killed_at_many_steps_it_leaves_nothing_or_a_whole_bundle(
     assert {name for name in left if not name.startswith("__autograph_generated_file")} == set()
 
 
-def _wait_for_workers(folder: Path, limit_s: float = 60.0) -> None:
+def _wait_for_workers(
+    folder: Path, living_processes: Callable[[Path], list[str]], limit_s: float = 60.0
+) -> None:
     """A worker ends by itself when the export that started it is gone."""
     end = time.monotonic() + limit_s
-    while living := _processes_that_name(folder):
+    while living := living_processes(folder):
         assert time.monotonic() < end, f"orphans: {living}"
         time.sleep(0.05)
-
-
-def _processes_that_name(folder: Path) -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().decode(errors="replace")
-        except OSError:  # it ended meanwhile
-            continue
-        if str(folder) in line:
-            found.append(line)
-    return found

@@ -84,7 +84,7 @@ def test_what_training_has_seen_is_not_called_quality(bundle) -> None:
     card = model_card("f" * 64, {**fields, "recommenders": []})
     assert "Recommender for a phone" not in card
     assert "users of the validation period, which training has seen: it compares formats" in card
-    assert "Nothing was held out to judge by" in card
+    assert "Training held nothing out to judge by" in card
     assert "no wide part" in card
     assert "Validation kept the closed form; everything" in card
     assert "prior 0.1, no trend." in card

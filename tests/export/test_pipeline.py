@@ -196,7 +196,9 @@ def test_a_variant_that_fails_its_gate_stays_out(run: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_leaves_no_bundle_and_no_process(run: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_leaves_no_bundle_and_no_process(
+    run: Path, tmp_path: Path, living_processes: Callable[[Path], list[str]]
+) -> None:
     out = tmp_path / "b"
     command = [
         sys.executable, "-c",
@@ -214,7 +216,7 @@ def test_killed_at_any_moment_it_leaves_no_bundle_and_no_process(run: Path, tmp_
             process.wait()
         assert not out.exists()
         assert temporary.exists()  # the next export removes it, below
-        _wait(lambda: not _workers_of(temporary))  # noqa: B023
+        _wait(lambda: not living_processes(temporary))  # noqa: B023
     assert export_bundle(run, out, FEW).version == 1
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
@@ -226,19 +228,6 @@ def _wait(what: Callable[[], object], seconds: float = 300.0):
             return found
         time.sleep(0.02)
     raise AssertionError("waited in vain")
-
-
-def _workers_of(folder: Path) -> list[str]:
-    """Command lines of living processes that name the folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().decode(errors="replace")
-        except OSError:  # it ended meanwhile
-            continue
-        if str(folder) in line:
-            found.append(line)
-    return found
 
 
 @pytest.mark.slow
