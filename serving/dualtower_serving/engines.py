@@ -119,7 +119,7 @@ def plan(
     program = (
         (BINARY,)
         if engine == "binary"
-        else (sys.executable, "-m", "dualtower_serving.model_server")
+        else (sys.executable, "-m", "dualtower_serving.embedded.model_server")
     )
     command = (
         *program,

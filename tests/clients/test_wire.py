@@ -20,6 +20,7 @@ from tensorflow_serving.apis import (
 )
 
 from dualtower_clients.proto import (
+    examples_pb2,
     inference_pb2,
     management_pb2,
     prediction_log_pb2,
@@ -33,11 +34,17 @@ OFFICIAL = {
     "TensorShapeProto.Dim": "tensorflow.TensorShapeProto.Dim",
     "TensorInfo": "tensorflow.TensorInfo",
     "SignatureDef": "tensorflow.SignatureDef",
+    **{
+        name: f"tensorflow.{name}"
+        for name in ("BytesList", "FloatList", "Int64List", "Feature", "Features", "Example")
+    },
     "ServableVersionPolicy": "tensorflow.serving.FileSystemStoragePathSourceConfig."
     "ServableVersionPolicy",
 }
 OPAQUE = {"OpaqueLog", "LoggingConfig"}
-OURS = (tensor_pb2, signature_pb2, inference_pb2, management_pb2, prediction_log_pb2)
+OURS = (
+    tensor_pb2, signature_pb2, inference_pb2, management_pb2, examples_pb2, prediction_log_pb2,
+)  # fmt: skip
 
 
 def messages():

@@ -77,7 +77,8 @@ def model_server(tmp_path) -> Iterator[Callable[..., ModelServer]]:
     def launch(*flags: str, port: int | None = None) -> ModelServer:
         port = port or free_port()
         log_path = tmp_path / f"server-{len(started)}.log"
-        command = [sys.executable, "-m", "dualtower_serving.model_server", f"--port={port}", *flags]
+        module = "dualtower_serving.embedded.model_server"
+        command = [sys.executable, "-m", module, f"--port={port}", *flags]
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 command,

@@ -15,7 +15,7 @@ from dualtower_export.config import ExportConfig
 from dualtower_export.server_config import write_server_configs
 from dualtower_serving import engines
 from dualtower_serving.cli import serve
-from dualtower_serving.flags import parse
+from dualtower_serving.embedded.flags import parse
 
 ONEDNN, CALLER = "TF_ENABLE_ONEDNN_OPTS", "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD"
 ONE_CORE_AN_OP = "--tensorflow_intra_op_parallelism=1"

@@ -28,7 +28,7 @@ for flag do
   shift
   case $flag in --enable_batching|--batching_parameters_file=*) ;; *) set -- "$@" "$flag" ;; esac
 done
-exec {sys.executable} -m dualtower_serving.model_server "$@"
+exec {sys.executable} -m dualtower_serving.embedded.model_server "$@"
 """
 # a stand-in for Docker: runs the command of the container here, with its paths put back
 DOCKER = f"""#!/bin/sh
@@ -41,7 +41,7 @@ for flag do
   esac
 done
 sed "s|/models/|$serving/|" "$serving/models.config" > "$(dirname "$0")/models.config"
-exec {sys.executable} -m dualtower_serving.model_server "--port=$port" \\
+exec {sys.executable} -m dualtower_serving.embedded.model_server "--port=$port" \\
   "--model_config_file=$(dirname "$0")/models.config"
 """
 
@@ -241,7 +241,7 @@ def test_the_command_serves_until_it_is_told_to_stop(mini_bundle, started, numbe
     served.send_signal(number)
     _, errors = served.communicate(timeout=40)
     assert served.returncode == 0, errors
-    assert "dualtower_serving.model_server" in errors  # the exact command was shown
+    assert "dualtower_serving.embedded.model_server" in errors  # the exact command was shown
     assert "stopped" in errors
     until_gone(facts["pid"])
 
@@ -264,7 +264,7 @@ def test_a_dry_run_starts_nothing(mini_bundle):
         text=True,
         check=True,
     )
-    assert "dualtower_serving.model_server" in done.stdout
+    assert "dualtower_serving.embedded.model_server" in done.stdout
     assert f'base_path: "{mini_bundle}/serving/item_tower"' in done.stderr
 
 

@@ -22,20 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from dualtower_clients.proto import examples_pb2 as dualtower__clients_dot_proto_dot_examples__pb2
 from dualtower_clients.proto import inference_pb2 as dualtower__clients_dot_proto_dot_inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,dualtower_clients/proto/prediction_log.proto\x12\x0e\x64ualtower.wire\x1a\'dualtower_clients/proto/inference.proto\"p\n\nPredictLog\x12/\n\x07request\x18\x01 \x01(\x0b\x32\x1e.dualtower.wire.PredictRequest\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1f.dualtower.wire.PredictResponse\"\x0b\n\tOpaqueLog\"\xde\x02\n\rPredictionLog\x12\x31\n\x0c\x63lassify_log\x18\x02 \x01(\x0b\x32\x19.dualtower.wire.OpaqueLogH\x00\x12\x30\n\x0bregress_log\x18\x03 \x01(\x0b\x32\x19.dualtower.wire.OpaqueLogH\x00\x12\x31\n\x0bpredict_log\x18\x06 \x01(\x0b\x32\x1a.dualtower.wire.PredictLogH\x00\x12\x39\n\x14predict_streamed_log\x18\x07 \x01(\x0b\x32\x19.dualtower.wire.OpaqueLogH\x00\x12\x38\n\x13multi_inference_log\x18\x04 \x01(\x0b\x32\x19.dualtower.wire.OpaqueLogH\x00\x12\x34\n\x0fsession_run_log\x18\x05 \x01(\x0b\x32\x19.dualtower.wire.OpaqueLogH\x00\x42\n\n\x08log_typeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,dualtower_clients/proto/prediction_log.proto\x12\x0e\x64ualtower.wire\x1a&dualtower_clients/proto/examples.proto\x1a\'dualtower_clients/proto/inference.proto\"p\n\nPredictLog\x12/\n\x07request\x18\x01 \x01(\x0b\x32\x1e.dualtower.wire.PredictRequest\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1f.dualtower.wire.PredictResponse\"\x7f\n\x0b\x43lassifyLog\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.dualtower.wire.ClassificationRequest\x12\x38\n\x08response\x18\x02 \x01(\x0b\x32&.dualtower.wire.ClassificationResponse\"v\n\nRegressLog\x12\x32\n\x07request\x18\x01 \x01(\x0b\x32!.dualtower.wire.RegressionRequest\x12\x34\n\x08response\x18\x02 \x01(\x0b\x32\".dualtower.wire.RegressionResponse\"\x85\x01\n\x11MultiInferenceLog\x12\x36\n\x07request\x18\x01 \x01(\x0b\x32%.dualtower.wire.MultiInferenceRequest\x12\x38\n\x08response\x18\x02 \x01(\x0b\x32&.dualtower.wire.MultiInferenceResponse\"\x0b\n\tOpaqueLog\"\xe9\x02\n\rPredictionLog\x12\x33\n\x0c\x63lassify_log\x18\x02 \x01(\x0b\x32\x1b.dualtower.wire.ClassifyLogH\x00\x12\x31\n\x0bregress_log\x18\x03 \x01(\x0b\x32\x1a.dualtower.wire.RegressLogH\x00\x12\x31\n\x0bpredict_log\x18\x06 \x01(\x0b\x32\x1a.dualtower.wire.PredictLogH\x00\x12\x39\n\x14predict_streamed_log\x18\x07 \x01(\x0b\x32\x19.dualtower.wire.OpaqueLogH\x00\x12@\n\x13multi_inference_log\x18\x04 \x01(\x0b\x32!.dualtower.wire.MultiInferenceLogH\x00\x12\x34\n\x0fsession_run_log\x18\x05 \x01(\x0b\x32\x19.dualtower.wire.OpaqueLogH\x00\x42\n\n\x08log_typeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dualtower_clients.proto.prediction_log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PREDICTLOG']._serialized_start=105
-  _globals['_PREDICTLOG']._serialized_end=217
-  _globals['_OPAQUELOG']._serialized_start=219
-  _globals['_OPAQUELOG']._serialized_end=230
-  _globals['_PREDICTIONLOG']._serialized_start=233
-  _globals['_PREDICTIONLOG']._serialized_end=583
+  _globals['_PREDICTLOG']._serialized_start=145
+  _globals['_PREDICTLOG']._serialized_end=257
+  _globals['_CLASSIFYLOG']._serialized_start=259
+  _globals['_CLASSIFYLOG']._serialized_end=386
+  _globals['_REGRESSLOG']._serialized_start=388
+  _globals['_REGRESSLOG']._serialized_end=506
+  _globals['_MULTIINFERENCELOG']._serialized_start=509
+  _globals['_MULTIINFERENCELOG']._serialized_end=642
+  _globals['_OPAQUELOG']._serialized_start=644
+  _globals['_OPAQUELOG']._serialized_end=655
+  _globals['_PREDICTIONLOG']._serialized_start=658
+  _globals['_PREDICTIONLOG']._serialized_end=1019
 # @@protoc_insertion_point(module_scope)

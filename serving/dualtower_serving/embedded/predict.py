@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from dualtower_clients import codec
 from dualtower_clients.errors import TensorError
 from dualtower_clients.proto import inference_pb2, signature_pb2
-from dualtower_serving.servable import Servable
-from dualtower_serving.status import Code, StatusError
+from dualtower_serving.embedded.servable import Servable
+from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["AnswerSettings", "predict"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dualtower.errors import UsageError
-from dualtower_serving import flags
+from dualtower_serving.embedded import flags
 
 MODEL = "--model_base_path=/m"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dualtower_clients.proto import inference_pb2, management_pb2, signature_pb2
-from dualtower_serving.model_versions import VersionState
-from dualtower_serving.servable import Servable
-from dualtower_serving.status import Code, StatusError
+from dualtower_serving.embedded.model_versions import VersionState
+from dualtower_serving.embedded.servable import Servable
+from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["check_metadata_fields", "metadata", "status"]
 

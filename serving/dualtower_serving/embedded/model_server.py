@@ -21,10 +21,10 @@ from types import FrameType
 from dualtower import __version__
 from dualtower.errors import UsageError
 from dualtower_clients.proto import management_pb2
-from dualtower_serving import flags as flags_of
-from dualtower_serving import model_config
-from dualtower_serving.flags import Flags
-from dualtower_serving.status import StatusError
+from dualtower_serving.embedded import flags as flags_of
+from dualtower_serving.embedded import model_config
+from dualtower_serving.embedded.flags import Flags
+from dualtower_serving.embedded.status import StatusError
 
 __all__ = ["main"]
 
@@ -95,7 +95,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
 
 def _serve(flags: Flags, stop: threading.Event) -> None:
-    from dualtower_serving.running import RunningModels  # brings TensorFlow
+    from dualtower_serving.embedded.running import RunningModels  # brings TensorFlow
 
     with RunningModels(flags) as running:
         running.load_all(_configuration(flags), keep_waiting=lambda: not stop.is_set())

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from dualtower_clients.proto import management_pb2
-from dualtower_serving.model_config import ModelSettings
-from dualtower_serving.status import Code, StatusError
+from dualtower_serving.embedded.model_config import ModelSettings
+from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["Model", "State", "Version", "VersionState"]
 

@@ -6,9 +6,9 @@ import pytest
 from google.protobuf import text_format
 
 from dualtower_clients.proto.management_pb2 import ModelServerConfig
-from dualtower_serving import model_config
-from dualtower_serving.labels import check_labels, resolve
-from dualtower_serving.status import Code, StatusError
+from dualtower_serving.embedded import model_config
+from dualtower_serving.embedded.labels import check_labels, resolve
+from dualtower_serving.embedded.status import Code, StatusError
 
 
 def parse(text: str) -> ModelServerConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from dualtower_serving.status import Code, StatusError
+from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["Labels", "check_labels", "resolve"]
 

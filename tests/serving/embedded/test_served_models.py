@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dualtower_serving.model_config import ModelSettings
-from dualtower_serving.model_versions import State
-from dualtower_serving.served_models import LoadRules, ServedModels
-from dualtower_serving.status import Code, StatusError
-from dualtower_serving.versions import VersionPolicy
+from dualtower_serving.embedded.model_config import ModelSettings
+from dualtower_serving.embedded.model_versions import State
+from dualtower_serving.embedded.served_models import LoadRules, ServedModels
+from dualtower_serving.embedded.status import Code, StatusError
+from dualtower_serving.embedded.versions import VersionPolicy
 
 LATEST = VersionPolicy()
 

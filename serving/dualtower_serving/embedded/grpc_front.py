@@ -17,8 +17,8 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from dualtower_clients.proto import inference_pb2, management_pb2
-from dualtower_serving.service import ModelService
-from dualtower_serving.status import Code, StatusError, truncate
+from dualtower_serving.embedded.service import ModelService
+from dualtower_serving.embedded.status import Code, StatusError, truncate
 
 __all__ = ["GrpcFront"]
 

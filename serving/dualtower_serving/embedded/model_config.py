@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from google.protobuf import text_format
 
 from dualtower_clients.proto import management_pb2
-from dualtower_serving.status import Code, StatusError
-from dualtower_serving.versions import VersionPolicy, policy_of
+from dualtower_serving.embedded.status import Code, StatusError
+from dualtower_serving.embedded.versions import VersionPolicy, policy_of
 
 __all__ = [
     "ModelSettings",

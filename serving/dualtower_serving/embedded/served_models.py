@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
-from dualtower_serving.model_config import ModelSettings
-from dualtower_serving.model_versions import Model, State, Version, VersionState
-from dualtower_serving.status import Code, StatusError
-from dualtower_serving.versions import choose, on_disk
+from dualtower_serving.embedded.model_config import ModelSettings
+from dualtower_serving.embedded.model_versions import Model, State, Version, VersionState
+from dualtower_serving.embedded.status import Code, StatusError
+from dualtower_serving.embedded.versions import choose, on_disk
 
 __all__ = ["Lease", "LoadRules", "ServedModels"]
 

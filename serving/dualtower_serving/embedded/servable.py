@@ -27,7 +27,7 @@ from tensorflow.core.protobuf import config_pb2
 from dualtower_clients import codec
 from dualtower_clients.errors import TensorError
 from dualtower_clients.proto import signature_pb2
-from dualtower_serving.status import Code, StatusError
+from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["Servable", "SessionSettings", "load"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dualtower_clients.proto.management_pb2 import ServableVersionPolicy
-from dualtower_serving.versions import VersionPolicy, choose, on_disk, policy_of
+from dualtower_serving.embedded.versions import VersionPolicy, choose, on_disk, policy_of
 
 FOUND = {1: "1", 2: "2", 7: "00007", 10: "10"}
 

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 
 from dualtower_clients.proto import inference_pb2, management_pb2
-from dualtower_serving import model_config, model_info
-from dualtower_serving.labels import Labels, check_labels, resolve
-from dualtower_serving.model_config import ModelSettings
-from dualtower_serving.predict import AnswerSettings, predict
-from dualtower_serving.servable import Servable
-from dualtower_serving.served_models import Lease, ServedModels
-from dualtower_serving.status import Code, StatusError
+from dualtower_serving.embedded import model_config, model_info
+from dualtower_serving.embedded.labels import Labels, check_labels, resolve
+from dualtower_serving.embedded.model_config import ModelSettings
+from dualtower_serving.embedded.predict import AnswerSettings, predict
+from dualtower_serving.embedded.servable import Servable
+from dualtower_serving.embedded.served_models import Lease, ServedModels
+from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["ModelService"]
 

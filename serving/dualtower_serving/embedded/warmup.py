@@ -14,9 +14,9 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from dualtower_clients.proto import prediction_log_pb2
-from dualtower_serving.predict import predict
-from dualtower_serving.servable import Servable
-from dualtower_serving.status import Code, StatusError
+from dualtower_serving.embedded.predict import predict
+from dualtower_serving.embedded.servable import Servable
+from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["WARMUP_FILE", "warm_up"]
 

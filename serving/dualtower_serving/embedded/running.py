@@ -16,16 +16,16 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of the tokenisers
 
 from dualtower_clients.proto import management_pb2
-from dualtower_serving import servable
-from dualtower_serving.flags import Flags
-from dualtower_serving.grpc_front import GrpcFront
-from dualtower_serving.memory import release_memory
-from dualtower_serving.predict import AnswerSettings
-from dualtower_serving.servable import Servable, SessionSettings
-from dualtower_serving.served_models import LoadRules, ServedModels
-from dualtower_serving.service import ModelService
-from dualtower_serving.status import Code, StatusError
-from dualtower_serving.warmup import warm_up
+from dualtower_serving.embedded import servable
+from dualtower_serving.embedded.flags import Flags
+from dualtower_serving.embedded.grpc_front import GrpcFront
+from dualtower_serving.embedded.memory import release_memory
+from dualtower_serving.embedded.predict import AnswerSettings
+from dualtower_serving.embedded.servable import Servable, SessionSettings
+from dualtower_serving.embedded.served_models import LoadRules, ServedModels
+from dualtower_serving.embedded.service import ModelService
+from dualtower_serving.embedded.status import Code, StatusError
+from dualtower_serving.embedded.warmup import warm_up
 
 __all__ = ["RunningModels"]
 

@@ -1,0 +1,1 @@
+"""A model server with TensorFlow Serving's API in this Python: `dualtower-model-server`."""
