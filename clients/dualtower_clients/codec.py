@@ -82,7 +82,8 @@ def encode_values(value: ArrayLike, *, dtype: str | None = None) -> TensorProto:
 
 
 def decode(proto: TensorProto, *, max_fill_bytes: int = MAX_FILL_BYTES) -> NDArray[Any]:
-    """The array of a tensor. It is read-only where it was sent as `tensor_content`.
+    """The array of a tensor. It is read-only where it was sent as `tensor_content`, and where one
+    value stands for all elements.
 
     Args:
         proto: the tensor.
@@ -234,8 +235,11 @@ def _from_values(proto: TensorProto, kind: WireType, count: int, limit: int) -> 
             f"a list of {len(flat)} values would fill {count} elements of {kind.name}, "
             f"more than the limit of {limit} bytes"
         )
-    last = flat[-1] if len(flat) else (b"" if kind.number == STRING else 0)
-    filled = np.full(count, last, flat.dtype)
+    if len(flat) <= 1:  # one value that repeats needs no memory
+        only = np.empty((), flat.dtype)
+        only[()] = flat[0] if len(flat) else (b"" if kind.number == STRING else 0)
+        return np.broadcast_to(only, count)
+    filled = np.full(count, flat[-1], flat.dtype)
     filled[: len(flat)] = flat
     return filled
 

@@ -17,18 +17,30 @@ from dualtower.errors import UsageError
 __all__ = ["Flags", "parse", "usage"]
 
 
+_CPUS = os.cpu_count() or 1
+_INT64_MAX = (1 << 63) - 1
+
+
 @dataclass(frozen=True)
 class Flags:
-    """The flags that take effect, with the stock server's defaults."""
+    """The flags that take effect, with the stock server's defaults; those of OWN are ours."""
 
     port: int = 8500
     grpc_socket_path: str = ""
-    grpc_max_threads: int = 4 * (os.cpu_count() or 1)
+    grpc_max_threads: int = 4 * _CPUS
+    grpc_channel_arguments: str = ""
+    rest_api_port: int = 0
+    rest_api_num_threads: int = 4 * _CPUS
+    rest_api_timeout_in_ms: int = 30_000
+    rest_api_enable_cors_support: bool = False
     model_name: str = "default"
     model_base_path: str = ""
     model_config_file: str = ""
     model_config_file_poll_wait_seconds: int = 0
     file_system_poll_wait_seconds: int = 1
+    enable_batching: bool = False
+    batching_parameters_file: str = ""
+    enable_per_model_batching_parameters: bool = False
     allow_version_labels_for_unavailable_models: bool = False
     num_load_threads: int = 0
     max_num_load_retries: int = 5
@@ -36,55 +48,112 @@ class Flags:
     tensorflow_session_parallelism: int = 0
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
+    tensorflow_session_config_file: str = ""
+    per_process_gpu_memory_fraction: float = 0.0
     saved_model_tags: str = "serve"
+    ssl_config_file: str = ""
     enable_model_warmup: bool = True
     num_request_iterations_for_warmup: int = 0
+    monitoring_config_file: str = ""
     enable_signature_method_name_check: bool = False
+    enable_grpc_healthcheck_service: bool = False
     enable_serialization_as_tensor_content: bool = False
+    max_message_bytes: int = 256 << 20
+    max_tensor_bytes: int = 256 << 20
+    max_in_flight_bytes: int = 2 << 30
+    max_open_calls: int = 1000
+    drain_seconds: float = 25.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise UsageError(f"--port must be between 0 and 65535, got {self.port}")
-        if self.grpc_max_threads < 1:
-            raise UsageError(f"--grpc_max_threads must be positive, got {self.grpc_max_threads}")
-        for name in ("max_num_load_retries", "load_retry_interval_micros", "num_load_threads"):
+        for name in ("port", "rest_api_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise UsageError(f"--{name} must be between 0 and 65535, got {getattr(self, name)}")
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name} must be positive, got {getattr(self, name)}")
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise UsageError(f"--{name} must not be negative, got {getattr(self, name)}")
+        if not self.per_process_gpu_memory_fraction <= 1:
+            raise UsageError(
+                "--per_process_gpu_memory_fraction must be at most 1, "
+                f"got {self.per_process_gpu_memory_fraction}"
+            )
         if not self.model_base_path and not self.model_config_file:
             raise UsageError(
                 "no model to serve: give --model_base_path=FOLDER or --model_config_file=FILE"
             )
+        if self.batching_parameters_file and not self.enable_batching:
+            raise UsageError(
+                "--batching_parameters_file is set and --enable_batching is not; "
+                "give both, or leave the file out"
+            )
+
+    def channel_arguments(self) -> list[tuple[str, int | str]]:
+        """`--grpc_channel_arguments=name=value,name=value`, integers as such.
+
+        Raises:
+            UsageError: an entry without a value.
+        """
+        found: list[tuple[str, int | str]] = []
+        for entry in filter(None, self.grpc_channel_arguments.split(",")):
+            name, equals, value = entry.partition("=")
+            if not equals or not name:
+                raise UsageError(
+                    f"--grpc_channel_arguments: {entry!r} is no name=value; "
+                    "write grpc.name=value,grpc.other=value"
+                )
+            is_number = value.removeprefix("-").isascii() and value.removeprefix("-").isdigit()
+            found.append((name, int(value) if is_number else value))
+        return found
 
 
-# the other flags of the stock server, with the one value that this server accepts
+OWN = {
+    "max_message_bytes": "the largest request; grpc.max_receive_message_length may be set instead",
+    "max_tensor_bytes": "the most that a tensor given by fewer values than it has may be filled to",
+    "max_in_flight_bytes": "what all requests that are being answered may hold together",
+    "max_open_calls": "gRPC calls that are open at a time, waiting ones included",
+    "drain_seconds": "how long running calls may take to finish after SIGTERM",
+}
+_POSITIVE = (
+    "grpc_max_threads",
+    "rest_api_num_threads",
+    "rest_api_timeout_in_ms",
+    "max_message_bytes",
+    "max_tensor_bytes",
+    "max_in_flight_bytes",
+    "max_open_calls",
+)
+_NOT_NEGATIVE = (
+    "max_num_load_retries",
+    "load_retry_interval_micros",
+    "num_load_threads",
+    "tensorflow_session_parallelism",
+    "tensorflow_intra_op_parallelism",
+    "tensorflow_inter_op_parallelism",
+    "num_request_iterations_for_warmup",
+    "per_process_gpu_memory_fraction",
+    "drain_seconds",
+)
+
+# The other flags of the stock server. What changes nothing here, whatever it is, has no values.
 _NOT_HERE: dict[str, tuple[str, ...]] = {
-    "grpc_channel_arguments": ("",),
-    "rest_api_port": ("0",),
-    "rest_api_num_threads": (),
-    "rest_api_timeout_in_ms": ("30000",),
-    "rest_api_enable_cors_support": ("false", "0"),
-    "enable_batching": ("false", "0"),
-    "batching_parameters_file": ("",),
-    "enable_per_model_batching_parameters": ("false", "0"),
-    "num_unload_threads": ("0",),
-    "flush_filesystem_caches": ("true", "1"),
-    "tensorflow_session_config_file": ("",),
     "platform_config_file": ("",),
-    "per_process_gpu_memory_fraction": ("0", "0.0"),
-    "ssl_config_file": ("",),
     "use_alts_credentials": ("false", "0"),
-    "monitoring_config_file": ("",),
-    "remove_unused_fields_from_bundle_metagraph": ("true", "1"),
     "prefer_tflite_model": ("false", "0"),
-    "num_tflite_pools": (),
-    "num_tflite_interpreters_per_pool": ("1",),
     "xla_cpu_compilation_enabled": ("false", "0"),
     "xla_gpu_compilation_enabled": ("false", "0"),
-    "enable_profiler": ("true", "1"),
     "thread_pool_factory_config_file": ("",),
     "mixed_precision": ("",),
-    "skip_initialize_tpu": ("false", "0"),
-    "enable_grpc_healthcheck_service": ("false", "0"),
+    # versions are unloaded one after the other; files are read once; there is no profiler, no TPU
+    # and no TFLite here; a graph is loaded whole
+    "num_unload_threads": (),
+    "flush_filesystem_caches": (),
+    "enable_profiler": (),
+    "skip_initialize_tpu": (),
+    "num_tflite_pools": (),
+    "num_tflite_interpreters_per_pool": (),
+    "remove_unused_fields_from_bundle_metagraph": (),
 }
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -96,7 +165,7 @@ def parse(arguments: Sequence[str]) -> Flags:
         UsageError: an unknown flag, a value that does not fit, or a flag that is not here.
     """
     kinds = {field.name: field.type for field in fields(Flags)}
-    values: dict[str, int | bool | str] = {}
+    values: dict[str, int | float | bool | str] = {}
     for argument in arguments:
         name, equals, text = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or (name not in kinds and name not in _NOT_HERE):
@@ -108,7 +177,7 @@ def parse(arguments: Sequence[str]) -> Flags:
         elif not equals:
             raise UsageError(f"--{name} needs a value: --{name}=VALUE")
         else:
-            values[name] = _integer(name, text) if kinds[name] == "int" else text
+            values[name] = _value(name, text, str(kinds[name]))
     return Flags(**values)  # type: ignore[arg-type]
 
 
@@ -117,14 +186,21 @@ def usage() -> str:
     lines = ["usage: dualtower-model-server [--flag=value ...]", "", "flags:"]
     for field in fields(Flags):
         default = str(field.default).lower() if field.type == "bool" else str(field.default)
-        lines.append(f"    --{field.name}={default}")
-    lines += ["", "of tensorflow_model_server, but not of this server:"]
-    lines += [f"    --{name}" for name in _NOT_HERE]
+        if field.name not in OWN:
+            lines.append(f"    --{field.name}={default}")
+    lines += ["", "flags that tensorflow_model_server does not have:"]
+    for name, text in OWN.items():
+        lines += [f"    --{name}={getattr(Flags, name)}", f"        {text}"]
+    lines += ["", "of tensorflow_model_server, and without effect here:"]
+    lines += [f"    --{name}" for name, allowed in _NOT_HERE.items() if not allowed]
+    lines += ["", "of tensorflow_model_server, and refused here unless at its default:"]
+    lines += [f"    --{name}" for name, allowed in _NOT_HERE.items() if allowed]
     return "\n".join(lines)
 
 
 def _check_not_here(name: str, text: str) -> None:
-    if text.lower() not in _NOT_HERE[name]:
+    allowed = _NOT_HERE[name]
+    if allowed and text.lower() not in allowed:
         raise UsageError(
             f"--{name}={text}: this server does not have it; "
             "leave it out, or run tensorflow_model_server"
@@ -138,11 +214,17 @@ def _boolean(name: str, text: str) -> bool:
     return value
 
 
-def _integer(name: str, text: str) -> int:
+def _value(name: str, text: str, kind: str) -> int | float | str:
+    if kind == "str":
+        return text
     try:
-        return int(text)
+        number = int(text) if kind == "int" else float(text)
     except ValueError as error:
-        raise UsageError(f"--{name} must be an integer, got {text!r}") from error
+        what = "an integer" if kind == "int" else "a number"
+        raise UsageError(f"--{name} must be {what}, got {text!r}") from error
+    if not -_INT64_MAX <= number <= _INT64_MAX:  # nor NaN
+        raise UsageError(f"--{name} must fit 64 bits, got {text!r}")
+    return number
 
 
 def _unknown(argument: str, known: Sequence[str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dualtower_clients.proto import inference_pb2, management_pb2, signature_pb2
+from dualtower_serving.embedded.execution import LoadedModel
 from dualtower_serving.embedded.model_versions import VersionState
-from dualtower_serving.embedded.servable import Servable
 from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["check_metadata_fields", "metadata", "status"]
@@ -32,13 +32,13 @@ def check_metadata_fields(fields: Sequence[str]) -> None:
 
 
 def metadata(
-    servable: Servable, version: int, request: inference_pb2.GetModelMetadataRequest
+    model: LoadedModel, version: int, request: inference_pb2.GetModelMetadataRequest
 ) -> inference_pb2.GetModelMetadataResponse:
     """All signatures of a version, under the type name that official clients unpack."""
     response = inference_pb2.GetModelMetadataResponse()
     response.model_spec.name = request.model_spec.name
     response.model_spec.version.value = version
-    signatures = signature_pb2.SignatureDefMap(signature_def=servable.signatures)
+    signatures = signature_pb2.SignatureDefMap(signature_def=model.signatures)
     packed = response.metadata[_FIELD]
     packed.type_url = _TYPE_URL
     packed.value = signatures.SerializeToString()

@@ -1,4 +1,4 @@
-"""`dualtower-model-server`: TensorFlow Serving's gRPC from this Python, under the stock flags.
+"""`dualtower-model-server`: TensorFlow Serving's API from this Python, under the stock flags.
 
     flags ─► configuration ─► (TensorFlow) ─► load and warm up ─► listen ─► SIGTERM: drain, exit 0
 
@@ -9,14 +9,14 @@ start that failed is 255.
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import logging
 import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Sequence
-from types import FrameType
 
 from dualtower import __version__
 from dualtower.errors import UsageError
@@ -29,7 +29,6 @@ from dualtower_serving.embedded.status import StatusError
 __all__ = ["main"]
 
 EXIT_FAILED = 255
-_DRAIN_S = 25.0  # Kubernetes kills 30 s after SIGTERM
 
 _log = logging.getLogger("dualtower_serving")
 
@@ -46,17 +45,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s"
     )
-    stop = threading.Event()
     try:
         flags = flags_of.parse(arguments)
+        flags.channel_arguments()
         config = _configuration(flags)
         model_config.settings_of(config)
-        _check_port(flags)
-        _stop_on_signals(stop)
-        _serve(flags, stop)
+        _check_ports(flags)
+        asyncio.run(_serve(flags))
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(EXIT_FAILED)
+        _exit(EXIT_FAILED)
     except StatusError as error:
         _log.error("Failed to start server. Error: %s", error)
         _exit(EXIT_FAILED)
@@ -69,43 +67,61 @@ def _configuration(flags: Flags) -> management_pb2.ModelServerConfig:
     return model_config.of_one_model(flags.model_name, flags.model_base_path)
 
 
-def _check_port(flags: Flags) -> None:
+def _check_ports(flags: Flags) -> None:
     """Finds a port in use before TensorFlow is imported and models are loaded."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", flags.port))
-        except OSError as error:
-            raise UsageError(
-                f"port {flags.port} cannot be used ({error.strerror}); "
-                "stop the server that holds it, or choose another with --port=N"
-            ) from error
+    for name in ("port", "rest_api_port"):
+        port = getattr(flags, name)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError as error:
+                raise UsageError(
+                    f"port {port} cannot be used ({error.strerror}); "
+                    f"stop the server that holds it, or choose another with --{name}=N"
+                ) from error
+    if not flags.port and not flags.grpc_socket_path:
+        raise UsageError("nowhere to listen: give --port=N or --grpc_socket_path=PATH")
 
 
-def _stop_on_signals(stop: threading.Event) -> None:
+async def _serve(flags: Flags) -> None:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    # TensorFlow's import takes seconds, and a signal is to be heard meanwhile
+    loop = asyncio.get_running_loop()
+    running_module = await loop.run_in_executor(
+        None, importlib.import_module, "dualtower_serving.embedded.running"
+    )
+    async with running_module.RunningModels(flags) as running:
+        await running.load_all(_configuration(flags), keep_waiting=lambda: not stop.is_set())
+        if stop.is_set():
+            return
+        await running.listen()
+        poll_s = flags.model_config_file_poll_wait_seconds
+        while not await _is_set_within(stop, poll_s if poll_s > 0 else None):
+            await running.reload(lambda: _configuration(flags))
+        _log.info("stopping: running calls may finish within %g s", flags.drain_seconds)
+        await running.drain(flags.drain_seconds)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
     """The first signal asks for a drain, a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(number: int) -> None:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
 
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask, number)
 
 
-def _serve(flags: Flags, stop: threading.Event) -> None:
-    from dualtower_serving.embedded.running import RunningModels  # brings TensorFlow
-
-    with RunningModels(flags) as running:
-        running.load_all(_configuration(flags), keep_waiting=lambda: not stop.is_set())
-        if stop.is_set():
-            return
-        running.listen()
-        while not stop.wait(flags.model_config_file_poll_wait_seconds or None):
-            running.reload(lambda: _configuration(flags))
-        _log.info("stopping: running calls may finish within %g s", _DRAIN_S)
-        running.drain(_DRAIN_S)
+async def _is_set_within(event: asyncio.Event, timeout_s: float | None) -> bool:
+    try:
+        return await asyncio.wait_for(event.wait(), timeout_s)
+    except (TimeoutError, asyncio.TimeoutError):
+        return False
 
 
 def _exit(code: int) -> None:

@@ -7,8 +7,9 @@ Pure but for the run itself, so that every front (gRPC, warm-up, tests) gives th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from dualtower_clients import codec
 from dualtower_clients.errors import TensorError
 from dualtower_clients.proto import inference_pb2, signature_pb2
-from dualtower_serving.embedded.servable import Servable
+from dualtower_serving.embedded.execution import Call, LoadedModel, off_loop
+from dualtower_serving.embedded.in_flight import InFlight
 from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["AnswerSettings", "predict"]
@@ -31,25 +33,45 @@ _METHOD_NAMES = (
 
 @dataclass(frozen=True)
 class AnswerSettings:
-    """The flags that change an answer."""
+    """The flags that change an answer.
+
+    Attributes:
+        as_tensor_content: outputs as bytes, not value by value.
+        check_method_name: a signature must be of a known kind.
+        max_tensor_bytes: the most that a short list of values may be filled up to.
+        in_flight: what all running requests may hold.
+    """
 
     as_tensor_content: bool = False
     check_method_name: bool = False
+    max_tensor_bytes: int = codec.MAX_FILL_BYTES
+    in_flight: InFlight = field(default_factory=InFlight)
 
 
-def predict(
-    servable: Servable,
+async def predict(
+    model: LoadedModel,
     version: int,
     request: inference_pb2.PredictRequest,
-    settings: AnswerSettings = AnswerSettings(),
+    settings: AnswerSettings,
+    call: Call,
+    *,
+    ran: Callable[[int], None] = lambda elapsed_ns: None,
 ) -> inference_pb2.PredictResponse:
     """Answers a PredictRequest with this version.
+
+    Args:
+        model: the version.
+        version: its number, for the answer.
+        request: what is asked.
+        settings: flags.
+        call: its deadline.
+        ran: told how long the graph ran, in nanoseconds.
 
     Raises:
         StatusError: the request is wrong, or the graph failed.
     """
     name = request.model_spec.signature_name or _DEFAULT_SIGNATURE
-    signature = servable.signatures.get(name)
+    signature = model.signatures.get(name)
     if signature is None:
         raise StatusError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
     if settings.check_method_name and signature.method_name not in _METHOD_NAMES:
@@ -58,17 +80,35 @@ def predict(
             "Expected prediction signature method_name to be one of "
             f"{{{', '.join(_METHOD_NAMES)}}}. Was: {signature.method_name}",
         )
-    feeds = _feeds(request, signature, servable.defaults[name])
+    feeds = await off_loop(
+        call.size_bytes, _feeds, request, signature, model.defaults[name], settings
+    )
     aliases = _outputs(request, signature)
     # two aliases may name one tensor, which is fetched once
     fetches = list(dict.fromkeys(signature.outputs[alias].name for alias in aliases))
-    arrays = dict(zip(fetches, servable.run(feeds, fetches), strict=True))
+    with settings.in_flight.hold(sum(_held_bytes(array) for array in feeds.values())):
+        begin_ns = time.perf_counter_ns()
+        found = await model.runner.run(feeds, fetches, call)
+        ran(time.perf_counter_ns() - begin_ns)
+    arrays = dict(zip(fetches, found, strict=True))
+    by_alias = {alias: arrays[signature.outputs[alias].name] for alias in aliases}
+    return await off_loop(
+        sum(array.nbytes for array in found), _response, request, version, name, by_alias, settings
+    )
+
+
+def _response(
+    request: inference_pb2.PredictRequest,
+    version: int,
+    signature_name: str,
+    arrays: Mapping[str, NDArray[Any]],
+    settings: AnswerSettings,
+) -> inference_pb2.PredictResponse:
     response = inference_pb2.PredictResponse()
     response.model_spec.name = request.model_spec.name
     response.model_spec.version.value = version
-    response.model_spec.signature_name = name
-    for alias in aliases:
-        array = arrays[signature.outputs[alias].name]
+    response.model_spec.signature_name = signature_name
+    for alias, array in arrays.items():
         try:
             response.outputs[alias].CopyFrom(
                 codec.encode(array, string_content=True)
@@ -80,10 +120,16 @@ def predict(
     return response
 
 
+def _held_bytes(array: NDArray[Any]) -> int:
+    """Memory of an array; a single value that stands for many takes none of its own."""
+    return 0 if array.size and not any(array.strides) else array.nbytes
+
+
 def _feeds(
     request: inference_pb2.PredictRequest,
     signature: signature_pb2.SignatureDef,
     defaults: Mapping[str, NDArray[Any]],
+    settings: AnswerSettings,
 ) -> dict[str, NDArray[Any]]:
     """Arrays by tensor name, in the order of the aliases."""
     sent, wanted = set(request.inputs), set(signature.inputs)
@@ -116,7 +162,9 @@ def _feeds(
             feeds[signature.inputs[alias].name] = defaults[alias]
             continue
         try:
-            feeds[signature.inputs[alias].name] = codec.decode(request.inputs[alias])
+            feeds[signature.inputs[alias].name] = codec.decode(
+                request.inputs[alias], max_fill_bytes=settings.max_tensor_bytes
+            )
         except TensorError as error:
             raise StatusError(Code.INVALID_ARGUMENT, f"tensor parsing error: {alias}") from error
     return feeds

@@ -1,11 +1,18 @@
-"""The parts of the model server put together: models, service, gRPC."""
+"""The parts of the model server put together: models, service, gRPC, REST.
+
+RunningModels ─┬─ ServedModels ◄─ loader: session, batching or not, warm-up
+               ├─ ModelService
+               └─ GrpcFront, RestFront      on the event loop
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # no Keras is used; this spares an import
@@ -16,10 +23,13 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of the tokenisers
 
 from dualtower_clients.proto import management_pb2
-from dualtower_serving.embedded import servable
+from dualtower_serving.embedded import servable, tls
+from dualtower_serving.embedded.execution import DirectRunner, LoadedModel, Runner
 from dualtower_serving.embedded.flags import Flags
 from dualtower_serving.embedded.grpc_front import GrpcFront
+from dualtower_serving.embedded.in_flight import InFlight
 from dualtower_serving.embedded.memory import release_memory
+from dualtower_serving.embedded.metrics import Metrics
 from dualtower_serving.embedded.predict import AnswerSettings
 from dualtower_serving.embedded.servable import Servable, SessionSettings
 from dualtower_serving.embedded.served_models import LoadRules, ServedModels
@@ -37,30 +47,54 @@ _log = logging.getLogger(__name__)
 
 
 class RunningModels:
-    """A model server inside this process. A context manager that frees the models.
+    """A model server inside this process. An asynchronous context manager that frees the models.
+
+    Made on the event loop.
 
     Args:
         flags: as on the command line.
+
+    Raises:
+        UsageError: a file that the flags name is wrong.
+        StatusError: likewise.
     """
 
     def __init__(self, flags: Flags) -> None:
         tf.get_logger().setLevel("ERROR")
         self._flags = flags
-        self._models: ServedModels[Servable] = ServedModels(
-            _loader(flags), rules=_rules(flags), poll_s=flags.file_system_poll_wait_seconds
+        self._credentials = None
+        if flags.ssl_config_file:
+            self._credentials = tls.read_credentials(flags.ssl_config_file)
+        self._answers = AnswerSettings(
+            as_tensor_content=flags.enable_serialization_as_tensor_content,
+            check_method_name=flags.enable_signature_method_name_check,
+            max_tensor_bytes=flags.max_tensor_bytes,
+            in_flight=InFlight(flags.max_in_flight_bytes),
         )
-        self._service = ModelService(
+        self._metrics = Metrics()
+        self._pool = ThreadPoolExecutor(flags.grpc_max_threads, thread_name_prefix="run")
+        self._models: ServedModels[LoadedModel] = ServedModels(
+            self._loader(asyncio.get_running_loop()),
+            rules=_rules(flags),
+            poll_s=flags.file_system_poll_wait_seconds,
+        )
+        service = self._service = ModelService(
             self._models,
-            answers=AnswerSettings(
-                as_tensor_content=flags.enable_serialization_as_tensor_content,
-                check_method_name=flags.enable_signature_method_name_check,
-            ),
+            answers=self._answers,
+            metrics=self._metrics,
             allow_labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
         )
-        self._front = GrpcFront(self._service, threads=flags.grpc_max_threads)
+        self._grpc = GrpcFront(
+            service,
+            max_calls=max(flags.max_open_calls, flags.grpc_max_threads),
+            max_message_bytes=flags.max_message_bytes,
+            options=flags.channel_arguments(),
+            health=flags.enable_grpc_healthcheck_service,
+        )
+        self._rest = None
         self._models.start()
 
-    def load_all(
+    async def load_all(
         self, config: management_pb2.ModelServerConfig, *, keep_waiting: Callable[[], bool]
     ) -> None:
         """Loads the configured models and waits until each answers.
@@ -68,8 +102,12 @@ class RunningModels:
         Raises:
             StatusError: the configuration is wrong, or a model failed for good.
         """
-        names = self._service.configure(config)
-        failed = self._models.wait_for(names, keep_waiting=keep_waiting)
+
+        def load() -> list[str]:
+            names = self._service.configure(config)
+            return self._models.wait_for(names, keep_waiting=keep_waiting)
+
+        failed = await asyncio.get_running_loop().run_in_executor(None, load)
         if failed:
             raise StatusError(
                 Code.UNKNOWN,
@@ -77,68 +115,112 @@ class RunningModels:
                 f"{{{''.join(f'{{{text}}}, ' for text in failed)}}}",
             )
 
-    def listen(self) -> None:
+    async def listen(self) -> None:
         """Opens the addresses of the flags and begins to answer."""
-        port = self._front.listen(f"0.0.0.0:{self._flags.port}")
-        if self._flags.grpc_socket_path:
-            self._front.listen(f"unix:{self._flags.grpc_socket_path}")
-        self._front.start()
-        _log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", port)
+        flags = self._flags
+        if flags.port:
+            self._grpc.listen(f"0.0.0.0:{flags.port}", self._credentials)
+        if flags.grpc_socket_path:
+            self._grpc.listen(f"unix:{flags.grpc_socket_path}", self._credentials)
+        if self._rest is not None:
+            await self._rest.listen(flags.rest_api_port)
+        await self._grpc.start()
+        _log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", flags.port)
+        if self._rest is not None:
+            _log.info("Exporting HTTP/REST API at:localhost:%d ...", flags.rest_api_port)
 
-    def reload(self, read: Callable[[], management_pb2.ModelServerConfig]) -> None:
+    async def reload(self, read: Callable[[], management_pb2.ModelServerConfig]) -> None:
         """Applies the configuration anew; one that is wrong is logged and changes nothing."""
+        loop = asyncio.get_running_loop()
         try:
-            self._service.configure(read())
+            await loop.run_in_executor(None, lambda: self._service.configure(read()))
         except StatusError as error:
             _log.error("the configuration stays as it is: %s", error)
 
-    def drain(self, limit_s: float) -> None:
+    async def drain(self, limit_s: float) -> None:
         """Refuses new calls and lets running ones finish."""
-        self._front.stop(drain_s=limit_s).wait()
+        fronts = [self._grpc.stop(drain_s=limit_s)]
+        if self._rest is not None:
+            fronts.append(self._rest.stop(limit_s))
+        await asyncio.gather(*fronts)
 
-    def __enter__(self) -> RunningModels:
+    async def __aenter__(self) -> RunningModels:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        stopped: threading.Event = self._front.stop(drain_s=0)
-        stopped.wait()
-        self._models.stop()
+        await self.drain(0)
+        await asyncio.get_running_loop().run_in_executor(None, self._models.stop)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _loader(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, int, str], LoadedModel]:
+        flags = self._flags
+        settings = _session_settings(flags)
+
+        def load(model: str, version: int, path: str) -> LoadedModel:
+            code: int = Code.UNKNOWN
+            try:
+                loaded = LoadedModel(
+                    one := servable.load(path, settings), self._runner(model, one, path)
+                )
+                release_memory()  # before the warm-up needs memory of its own
+                if flags.enable_model_warmup:
+                    self._warm_up(loop, loaded, model, version, path)
+                code = Code.OK
+            except StatusError as error:
+                code = error.code
+                raise
+            finally:
+                self._metrics.loaded(model, code, path=path)
+            release_memory()
+            return loaded
+
+        return load
+
+    def _warm_up(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        loaded: LoadedModel,
+        model: str,
+        version: int,
+        path: str,
+    ) -> None:
+        """Replays the version's file through the path of real requests, batching included."""
+        begin_ns = time.perf_counter_ns()
+        iterations = max(1, self._flags.num_request_iterations_for_warmup)
+        replay = warm_up(loaded, version, path, self._answers, iterations=iterations)
+        count, code = 0, Code.OK
+        try:
+            count = asyncio.run_coroutine_threadsafe(replay, loop).result()
+        except BaseException as error:
+            code = error.code if isinstance(error, StatusError) else Code.UNKNOWN  # type: ignore[assignment]
+            loaded.close()
+            raise
+        finally:
+            elapsed_ns = time.perf_counter_ns() - begin_ns
+            if count or code != Code.OK:
+                self._metrics.warmed_up(model, count, elapsed_ns, code, path=path)
+        if count:
+            _log.info("model %s version %d: %d warm-up requests ran", model, version, count)
+
+    def _runner(self, model: str, one: Servable, path: str) -> Runner:
+        return DirectRunner(one, self._pool)
 
 
-def _loader(flags: Flags) -> Callable[[str, int, str], Servable]:
-    settings = SessionSettings(
+def _session_settings(flags: Flags) -> SessionSettings:
+    return SessionSettings(
         intra_op_threads=flags.tensorflow_intra_op_parallelism
         or flags.tensorflow_session_parallelism,
         inter_op_threads=flags.tensorflow_inter_op_parallelism
         or flags.tensorflow_session_parallelism,
         tags=tuple(flags.saved_model_tags.split(",")),
+        gpu_memory_fraction=flags.per_process_gpu_memory_fraction,
+        config_file=flags.tensorflow_session_config_file,
     )
-
-    def load(model: str, version: int, path: str) -> Servable:
-        loaded = servable.load(path, settings)
-        release_memory()  # before the warm-up needs memory of its own
-        if flags.enable_model_warmup:
-            try:
-                count = warm_up(
-                    loaded,
-                    version,
-                    path,
-                    iterations=max(1, flags.num_request_iterations_for_warmup),
-                )
-            except BaseException:
-                loaded.close()
-                raise
-            if count:
-                _log.info("model %s version %d: %d warm-up requests ran", model, version, count)
-        release_memory()
-        return loaded
-
-    return load
 
 
 def _rules(flags: Flags) -> LoadRules:

@@ -8,14 +8,16 @@ fails, fails the load: a version that cannot answer its own examples must not re
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from dualtower_clients.proto import prediction_log_pb2
-from dualtower_serving.embedded.predict import predict
-from dualtower_serving.embedded.servable import Servable
+from dualtower_serving.embedded import examples
+from dualtower_serving.embedded.execution import Call, LoadedModel
+from dualtower_serving.embedded.predict import AnswerSettings, predict
 from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["WARMUP_FILE", "warm_up"]
@@ -23,9 +25,22 @@ __all__ = ["WARMUP_FILE", "warm_up"]
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000
 _FRAME_BYTES = 16  # of each record: its length and two checksums
+_OF_KIND = {
+    "predict_log": predict,
+    "classify_log": examples.classify,
+    "regress_log": examples.regress,
+    "multi_inference_log": examples.multi_inference,
+}
 
 
-def warm_up(servable: Servable, version: int, path: str, *, iterations: int = 1) -> int:
+async def warm_up(
+    model: LoadedModel,
+    version: int,
+    path: str,
+    settings: AnswerSettings,
+    *,
+    iterations: int = 1,
+) -> int:
     """Runs every record of the version in folder `path` that often; returns how many there are.
 
     Raises:
@@ -41,18 +56,28 @@ def warm_up(servable: Servable, version: int, path: str, *, iterations: int = 1)
                 Code.INVALID_ARGUMENT,
                 f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {file}",
             )
-        log = _parse(record)
-        kind = log.WhichOneof("log_type")
-        if kind is None:
-            continue  # an empty log asks for nothing
-        if kind != "predict_log":
-            field = prediction_log_pb2.PredictionLog.DESCRIPTOR.fields_by_name[kind]
-            raise StatusError(
-                Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {field.number}"
-            )
         for _ in range(iterations):
-            predict(servable, version, log.predict_log.request)
+            await _replay(_parse(record), model, version, settings)
     return count
+
+
+async def _replay(
+    log: prediction_log_pb2.PredictionLog,
+    model: LoadedModel,
+    version: int,
+    settings: AnswerSettings,
+) -> None:
+    kind = log.WhichOneof("log_type")
+    if kind is None:
+        return  # an empty log asks for nothing
+    answer: Any = _OF_KIND.get(kind)
+    if answer is None:
+        field = prediction_log_pb2.PredictionLog.DESCRIPTOR.fields_by_name[kind]
+        raise StatusError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {field.number}")
+    run: Coroutine[Any, Any, Any] = answer(
+        model, version, getattr(log, kind).request, settings, Call()
+    )
+    await run
 
 
 def _records(file: str) -> Iterator[bytes]:

@@ -1,0 +1,130 @@
+"""How the graph of a loaded version is run for callers on the event loop.
+
+    caller (loop) ─► Runner ─┬─ DirectRunner: one run a call, in a thread of the pool
+                             └─ BatchingRunner (batch_scheduler): calls share a run
+
+TensorFlow works without Python's lock, so the loop goes on meanwhile. Decoding and encoding of
+large messages leaves the loop too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from numpy.typing import NDArray
+
+from dualtower_clients.proto import signature_pb2
+from dualtower_serving.embedded.servable import Servable
+from dualtower_serving.embedded.status import Code, StatusError
+
+__all__ = ["Call", "DirectRunner", "LoadedModel", "Runner", "off_loop"]
+
+_LARGE_BYTES = 256 * 1024  # a conversion of less than about 0.2 ms
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a request comes with besides its message.
+
+    Attributes:
+        deadline_ns: when its caller stops waiting, by `time.monotonic_ns`; None: never.
+        entrypoint: "GRPC" or "REST".
+        size_bytes: of the message as it came.
+    """
+
+    deadline_ns: int | None = None
+    entrypoint: str = "GRPC"
+    size_bytes: int = 0
+
+    def timeout_ms(self) -> int:
+        """What is left of the time, at least 1; 0 where there is no deadline.
+
+        Raises:
+            StatusError: DEADLINE_EXCEEDED, nothing is left.
+        """
+        if self.deadline_ns is None:
+            return 0
+        left_ns = self.deadline_ns - time.monotonic_ns()
+        if left_ns <= 0:
+            raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out before the run began")
+        return max(1, left_ns // 1_000_000)
+
+
+class Runner(Protocol):
+    """Runs the graph of one loaded version. Called on the event loop."""
+
+    async def run(
+        self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], call: Call
+    ) -> list[NDArray[Any]]:
+        """Computes tensors of the graph; see `Servable.run`.
+
+        Cancelling the awaiting task drops a run that has not begun.
+        """
+
+    def close(self) -> None:
+        """Ends what the runner holds; no call uses it any more."""
+
+
+class DirectRunner:
+    """One run of the graph for each call.
+
+    Args:
+        servable: what is run.
+        pool: the threads; as many calls run at a time.
+    """
+
+    def __init__(self, servable: Servable, pool: Executor) -> None:
+        self._servable = servable
+        self._pool = pool
+
+    async def run(
+        self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], call: Call
+    ) -> list[NDArray[Any]]:
+        """See `Runner`."""
+        work = self._pool.submit(self._run, feeds, fetches, call)
+        future = asyncio.wrap_future(work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if not work.cancel() and not future.done():
+                await asyncio.wait([future])  # its version must stay loaded until the run ends
+            if future.done() and not future.cancelled():
+                future.exception()  # nobody is left who wants to know
+            raise
+
+    def close(self) -> None:
+        """See `Runner`; the pool belongs to the server."""
+
+    def _run(
+        self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], call: Call
+    ) -> list[NDArray[Any]]:
+        return self._servable.run(feeds, fetches, timeout_ms=call.timeout_ms())
+
+
+class LoadedModel:
+    """A version that answers: its signatures, and how its graph is run."""
+
+    def __init__(self, servable: Servable, runner: Runner) -> None:
+        self.signatures: Mapping[str, signature_pb2.SignatureDef] = servable.signatures
+        self.defaults = servable.defaults
+        self.runner = runner
+        self._servable = servable
+
+    def close(self) -> None:
+        """Frees the session, once what still runs in it has ended."""
+        self.runner.close()
+        self._servable.close()
+
+
+async def off_loop(size_bytes: int, work: Callable[..., T], *arguments: Any) -> T:
+    """Calls `work` here, or in a thread where it handles so many bytes that others would wait."""
+    if size_bytes < _LARGE_BYTES:
+        return work(*arguments)
+    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
