@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "verify": ("dualtower_export.cli", "verify", "Check every byte of a bundle."),
     "push": ("dualtower_export.push_cli", "push", "Copy a bundle to where servers poll."),
     "serve": ("dualtower_serving.cli", "serve", "Serve a bundle with TensorFlow Serving's API."),
+    "deploy": ("dualtower_serving.deploy.cli", "deploy", "Write what runs a bundle in production."),
     "recommend": ("dualtower_clients.cli", "recommend", "Ask a server, or rank users of a run."),
     "bench": ("dualtower_benchmarks.cli", "bench", "Measure the server and the edge files."),
     "report": ("dualtower_benchmarks.cli", "report", "One self-contained HTML page of all of it."),
