@@ -49,6 +49,13 @@ class ModelServer:
                         pass
                     time.sleep(0.05)
 
+    def wait_logged(self, text: str, *, timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        while text not in self.log:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -71,12 +78,22 @@ def mini_bundle(bundles) -> Path:
 
 @pytest.fixture
 def model_server(tmp_path) -> Iterator[Callable[..., ModelServer]]:
-    """Starts `dualtower-model-server` with flags; `{port}` is a free port."""
+    """Starts `dualtower-model-server` with flags, on a free port unless one is given."""
+    yield from _launching(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory) -> Iterator[Callable[..., ModelServer]]:
+    """As `model_server`, for servers that the tests of a module share."""
+    yield from _launching(tmp_path_factory.mktemp("server"))
+
+
+def _launching(folder: Path) -> Iterator[Callable[..., ModelServer]]:
     started: list[ModelServer] = []
 
     def launch(*flags: str, port: int | None = None) -> ModelServer:
         port = port or free_port()
-        log_path = tmp_path / f"server-{len(started)}.log"
+        log_path = folder / f"server-{len(started)}.log"
         module = "dualtower_serving.embedded.model_server"
         command = [sys.executable, "-m", module, f"--port={port}", *flags]
         with log_path.open("wb") as log:
