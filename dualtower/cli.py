@@ -34,6 +34,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "push": ("dualtower_export.push_cli", "push", "Copy a bundle to where servers poll."),
     "serve": ("dualtower_serving.cli", "serve", "Serve a bundle with TensorFlow Serving's API."),
     "deploy": ("dualtower_serving.deploy.cli", "deploy", "Write what runs a bundle in production."),
+    "rollout": (
+        "dualtower_serving.rollout.cli", "rollout", "Replace a served pair, whole or not at all.",
+    ),
+    "status": (
+        "dualtower_serving.watch.cli", "status", "What a server holds, and whether it is a pair.",
+    ),
     "recommend": ("dualtower_clients.cli", "recommend", "Ask a server, or rank users of a run."),
     "bench": ("dualtower_benchmarks.cli", "bench", "Measure the server and the edge files."),
     "report": ("dualtower_benchmarks.cli", "report", "One self-contained HTML page of all of it."),

@@ -8,11 +8,12 @@ import grpc
 
 from dualtower_clients import errors
 
-__all__ = ["METADATA", "PREDICT", "STATUS", "CallFacts", "error_of"]
+__all__ = ["METADATA", "PREDICT", "RELOAD", "STATUS", "CallFacts", "error_of"]
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 
 # texts of TensorFlow Serving and of gRPC that mean something else than their code does elsewhere
 _QUEUE_FULL = "queue to which this task was submitted is full"

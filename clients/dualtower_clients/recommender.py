@@ -9,7 +9,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dualtower.errors import UsageError
+from dualtower.errors import BundleMismatch, UsageError
 from dualtower_clients import _requests, _responses
 from dualtower_clients._calls import CallFacts
 from dualtower_clients._channel import DEFAULT_TIMEOUT_S
@@ -22,6 +22,7 @@ __all__ = ["Recommender"]
 
 _MODELS = ("user_tower", "item_tower", "recommender")
 _SWAP_ATTEMPTS = 3
+_KNOWN_PAIRS = 8  # of a client under a label; each costs three calls when it is met again
 
 
 class Recommender:
@@ -30,6 +31,11 @@ class Recommender:
     On opening, and again whenever a response comes from another version than before or the server
     was lost, all three models are asked for their fingerprint. Models of different bundles, or of
     another bundle than the caller expects, are an error: their vectors live in different spaces.
+
+    Without a label the server answers with the highest version that it has, of each model for itself,
+    so that while a new pair loads the models may differ. Under a label that `dualtower rollout` moves
+    they change together. Each answer names its version and fingerprint; results of several calls that
+    are brought together, such as users and items, are asked of one pair by `pinned`.
 
     A history is most recent first. Its repeats are dropped, and only its first `history_items`
     entries (see `describe`) count. Items of the history are never recommended.
@@ -40,6 +46,8 @@ class Recommender:
         wait_s: wait so long for a server that is still starting.
         expect_fingerprint: of the bundle or index that the caller holds; a server with another
             one is refused.
+        label: ask for the version with this label, such as "stable".
+        version: ask for this version of all three models.
 
     Raises:
         BundleMismatch: the models do not belong together, or not to the caller.
@@ -58,11 +66,17 @@ class Recommender:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         wait_s: float = 0.0,
         expect_fingerprint: str | None = None,
+        label: str | None = None,
+        version: int | None = None,
     ) -> None:
+        if label is not None and version is not None:
+            raise UsageError(f"give the label {label!r} or the version {version}, not both")
         self._client = ServingClient(address, timeout_s=timeout_s)
         self._expected = expect_fingerprint
+        self._label, self._version = label, version
         self._checking = threading.Lock()
         self._pair: Pair | None = None
+        self._known: dict[int, Pair] = {}  # by version, of a client under a label
         try:
             if wait_s:
                 self._client.wait_until_available(_MODELS, timeout_s=wait_s)
@@ -160,8 +174,33 @@ class Recommender:
 
     def describe(self) -> Mapping[str, Description]:
         """What the three models say of themselves, asked anew, by model name."""
-        self._pair = None
+        self._forget()
         return self._checked_pair().descriptions
+
+    def pinned(self) -> Recommender:
+        """A client of the pair that answers now, also after the label has moved on.
+
+        Its calls end as ModelNotFound once that pair is unloaded.
+
+        Example:
+            with recommender.pinned() as pair:
+                scores = pair.embed_users(histories).vectors @ pair.embed_items(texts).vectors.T
+        """
+        self._forget()
+        pair = self._checked_pair()
+        versions = {one.version for one in pair.descriptions.values()}
+        if len(versions) > 1:
+            said = ", ".join(f"{one.model} {one.version}" for one in pair.descriptions.values())
+            raise UsageError(
+                f"the models at {self.address} are of one bundle under different versions ({said}) "
+                "and cannot be pinned; a bundle that is pushed has one version for all of them"
+            )
+        return Recommender(
+            self.address,
+            timeout_s=self._client.timeout_s,
+            expect_fingerprint=pair.fingerprint,
+            version=versions.pop(),
+        )
 
     def close(self) -> None:
         """Ends the connection; running calls end as CallCancelled."""
@@ -244,10 +283,15 @@ class Recommender:
         for attempt in range(_SWAP_ATTEMPTS):
             try:
                 answer = self._client.predict(
-                    model, inputs, signature=signature, timeout_s=timeout_s
+                    model,
+                    inputs,
+                    signature=signature,
+                    timeout_s=timeout_s,
+                    label=self._label,
+                    version=self._version,
                 )
             except ServerUnreachable:
-                self._pair = None  # whoever answers next may serve another bundle
+                self._forget()  # whoever answers next may serve another bundle
                 raise
             try:
                 return answer, self._checked_pair(model, answer.version)
@@ -256,25 +300,54 @@ class Recommender:
                     raise
         raise AssertionError("unreachable")
 
+    def _forget(self) -> None:
+        self._pair = None
+        self._known = {}
+
     def _checked_pair(self, model: str | None = None, version: int | None = None) -> Pair:
         """The pair as last checked, if it covers this version of this model; else checked anew."""
-        pair = self._pair
-        if pair is not None and (model is None or pair.answers_for(model, version or 0)):
+        if pair := self._covering(model, version):
             return pair
         with self._checking:
-            pair = self._pair  # another thread may have checked it meanwhile
-            if pair is not None and (model is None or pair.answers_for(model, version or 0)):
+            if pair := self._covering(model, version):  # another thread has checked it meanwhile
                 return pair
-            descriptions = {
-                name: self._describe(name, version if name == model else None) for name in _MODELS
-            }
-            self._pair = check_pair(
-                descriptions, address=self._client.address, expected=self._expected
-            )
-            return self._pair
+            if self._label is None:
+                pair = self._check({model: version} if model else {})
+            elif version is None:
+                pair = self._check_label()
+            else:  # a pair has one version, and it answers also when the label has moved on
+                pair = self._check(dict.fromkeys(_MODELS, version))
+            if version is not None and self._label is not None:
+                kept = list(self._known.items())[1 - _KNOWN_PAIRS :]
+                self._known = {**dict(kept), version: pair}
+            self._pair = pair
+            return pair
+
+    def _covering(self, model: str | None, version: int | None) -> Pair | None:
+        for pair in (self._pair, self._known.get(version or 0)):
+            if pair and (model is None or pair.answers_for(model, version or 0)):
+                return pair
+        return None
+
+    def _check_label(self) -> Pair:
+        """The pair under the label; asked again where the label moved between two of its models."""
+        for _ in range(_SWAP_ATTEMPTS - 1):
+            try:
+                return self._check({})
+            except BundleMismatch:
+                continue
+        return self._check({})
+
+    def _check(self, versions: Mapping[str, int | None]) -> Pair:
+        descriptions = {name: self._describe(name, versions.get(name)) for name in _MODELS}
+        return check_pair(descriptions, address=self._client.address, expected=self._expected)
 
     def _describe(self, model: str, version: int | None) -> Description:
-        answer = self._client.predict(model, {}, signature="describe", version=version)
+        version = self._version if version is None else version
+        label = self._label if version is None else None
+        answer = self._client.predict(
+            model, {}, signature="describe", version=version, label=label
+        )
         return _responses.description(answer, self._facts(model))
 
     def _facts(self, model: str) -> CallFacts:

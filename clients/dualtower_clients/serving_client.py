@@ -12,6 +12,7 @@ from dualtower_clients import _calls, _requests, _responses
 from dualtower_clients._calls import CallFacts
 from dualtower_clients._channel import DEFAULT_TIMEOUT_S, ByteChannel
 from dualtower_clients.errors import DeadlineExceeded, ModelNotFound, RetryableError
+from dualtower_clients.proto import management_pb2
 from dualtower_clients.results import ModelMetadata, Prediction, VersionStatus
 
 __all__ = ["ServingClient"]
@@ -20,7 +21,7 @@ _POLL_S = 0.1
 
 
 class ServingClient:
-    """Calls Predict, GetModelMetadata and GetModelStatus. Threads may share one client.
+    """Calls Predict, the models' metadata and status, and reload. Threads may share one client.
 
     It sends arrays as they are: the server does not cast, so give the dtype that the signature
     wants (`metadata` tells). It knows nothing of bundles; `Recommender` does.
@@ -93,6 +94,20 @@ class ServingClient:
         facts = self._facts(model, timeout_s)
         raw, _ = self._channel.call(_calls.STATUS, request, facts)
         return _responses.status(raw, facts)
+
+    def reload(
+        self, config: management_pb2.ModelServerConfig, *, timeout_s: float | None = None
+    ) -> None:
+        """Replaces the server's whole configuration: models, versions, labels.
+
+        A model that the configuration does not name is unloaded. The call returns when each *new*
+        model has a version that answers; versions of present models load afterwards.
+
+        Raises:
+            ClientError: the server refuses it. The stock server may have moved labels all the same.
+        """
+        request = management_pb2.ReloadConfigRequest(config=config).SerializeToString()
+        self._channel.call(_calls.RELOAD, request, self._facts("all of them", timeout_s))
 
     def wait_until_available(self, models: Iterable[str], *, timeout_s: float) -> None:
         """Returns when every model has a version in the state AVAILABLE.
