@@ -22,7 +22,7 @@ __all__ = ["compose"]
 
 
 def compose(pod: Pod, settings: Settings, *, bundle_path: str) -> str:
-    """The file; `bundle_path` is the bundle as seen from it, which BUNDLE in the environment beats."""
+    """The file; `bundle_path` is the bundle as seen from it, and $BUNDLE wins over that."""
     serving = f"${{BUNDLE:-{bundle_path}}}/serving"
     services = {"model-server": _service(pod, settings, pod.image, "Dockerfile", serving)}
     if pod.gpu_image is not None:

@@ -31,7 +31,7 @@ def dockerfile(pod: Pod, image: ImageReference, base: ImageReference, *, tensorf
     probe = ", ".join(json.dumps(part) for part in pod.probe("ready"))
     return f"""\
 # The pair of bundle version {pod.version} in the stock server. Needs BuildKit (Docker 23 or newer):
-#   docker build --build-context bundle=BUNDLE/serving -f THIS_FILE -t {image} FOLDER_OF_THIS_FILE
+#   docker build -f THIS_FILE --build-context bundle=BUNDLE/serving -t {image} .
 FROM {base}
 
 LABEL org.opencontainers.image.title="dualtower model server" \\
@@ -41,6 +41,8 @@ LABEL org.opencontainers.image.title="dualtower model server" \\
       dualtower.tensorflow="{tensorflow}"
 
 COPY {files} {CONFIG_ROOT}/
+# a build context, not a stage
+# hadolint ignore=DL3022
 COPY --from=bundle . {CONTAINER_ROOT}/
 # the build fails if a single byte is not the one that was exported
 RUN ["sha256sum", "--check", "--strict", "--quiet", "{CONFIG_ROOT}/{SUMS}"]

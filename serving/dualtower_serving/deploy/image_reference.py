@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from dualtower.errors import UsageError
 
-__all__ = ["ImageReference"]
+__all__ = ["REPOSITORY", "ImageReference"]
 
+REPOSITORY = r"(?:[a-z0-9][a-z0-9._-]*(?::\d+)?/)?[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)*"
 _FORM = re.compile(
-    r"(?P<repository>[a-z0-9][a-z0-9._-]*(?::\d+)?(?:/[a-z0-9][a-z0-9._-]*)*)"
+    rf"(?P<repository>{REPOSITORY})"
     r"(?::(?P<tag>\w[\w.-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -48,8 +49,8 @@ class ImageReference:
         one = cls(found["repository"], found["tag"] or "", found["digest"] or "")
         if not one.digest and one.tag in ("", "latest", "latest-gpu", "nightly"):
             raise UsageError(
-                f"{option} {text!r} is not pinned: it names another image tomorrow; give a version, "
-                "such as tensorflow/serving:2.20.0, or a digest, repository@sha256:DIGEST"
+                f"{option} {text!r} is not pinned: it names another image tomorrow; give a "
+                "version, such as tensorflow/serving:2.20.0, or a digest, repository@sha256:DIGEST"
             )
         return one
 

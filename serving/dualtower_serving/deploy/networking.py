@@ -11,14 +11,15 @@ from dualtower_serving.deploy.workload import selector
 __all__ = ["CLIENT_LABEL", "headless_service", "network_policy", "service"]
 
 CLIENT_LABEL = "dualtower/client"
+_CLEARTEXT_HTTP2 = "kubernetes.io/h2c"
 
 
 def service(settings: Settings) -> dict[str, Any]:
     """One address, for REST, for scraping, and for clients that do not balance."""
     ports = [
-        {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"},
+        {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": _CLEARTEXT_HTTP2},
         {"name": "http", "port": REST_PORT, "targetPort": "http", "appProtocol": "http"},
-    ]  # fmt: skip
+    ]
     return _service(settings, settings.name, {"type": "ClusterIP", "ports": ports}, role="all")
 
 

@@ -97,7 +97,7 @@ def versions_loaded(of: str) -> str:
 
 
 def failed_loads(of: str, *, window: str = "15m") -> str:
-    """Paths that failed to load lately. A new series counts too, in which `increase` sees nothing."""
+    """Paths that failed to load lately, the first time too, in which `increase` sees nothing."""
     failed = f'{LOADS}{{{of}, status="fail"}}'
     new = f"({failed} unless {failed} offset {window}) > 0"
     return f"max by (instance, pod, model_path) (({new}) or (increase({failed}[{window}]) > 0))"

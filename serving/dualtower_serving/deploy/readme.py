@@ -59,8 +59,8 @@ there. A new pair goes live with `dualtower rollout`, by labels and without a re
         )
     return f"""
 ## The models are part of the image
-The image is immutable, named by version and fingerprint, and checks every byte of the models against
-the bundle's manifest while it is built:
+The image is immutable, named by version and fingerprint. Its build checks every byte of the models
+against the bundle's manifest:
 
 ```sh
 docker build --build-context bundle={bundle_path}/serving -t {pod.image} .{gpu}
@@ -106,9 +106,9 @@ kubectl{namespace} rollout undo deployment/{settings.name}    # back to the pair
 ```
 {needed}
 
-- **Ready** is a pod of which one version is AVAILABLE in {", ".join(MODELS)}: `server/model_status.sh`
-  asks the REST status inside the container. HTTP 200 alone would say nothing. A mixed pair is
-  taken out of the Services.
+- **Ready** is a pod of which one version is AVAILABLE in {", ".join(MODELS)}:
+  `server/model_status.sh` asks the REST status inside the container. HTTP 200 alone would say
+  nothing. A mixed pair is taken out of the Services.
 - **Callers** carry the label `{CLIENT_LABEL}: "true"` (NetworkPolicy) and balance over the pods
   themselves, since a gRPC connection stays with one pod:
 
@@ -138,7 +138,8 @@ helm upgrade --install prometheus-adapter prometheus-community/prometheus-adapte
   -n {settings.monitoring_namespace} -f monitoring/prometheus-adapter.values.yaml
 promtool check config monitoring/prometheus.yaml     # a Prometheus without Kubernetes
 curl -s localhost:{REST_PORT}/monitoring/prometheus/metrics | head
-kubectl{namespace} port-forward deployment/{settings.name} {GRPC_PORT} & dualtower status localhost:{GRPC_PORT}
+kubectl{namespace} port-forward deployment/{settings.name} {GRPC_PORT} &
+dualtower status localhost:{GRPC_PORT}
 ```
 
 Import `monitoring/dashboard.json` in Grafana; its sidecar finds it by itself in the cluster. The
@@ -172,8 +173,8 @@ def _limits(pod: Pod, settings: Settings) -> str:
     return f"""
 ## What was reckoned
 The models are {size:.1f} MiB on disk. Memory: {pod.needs.memory_mib} MiB a pod, for {versions} in
-TensorFlow's several copies; requests are limits. Loading may take {pod.needs.start_s} seconds before a
-pod is given up. Threads, batches and gRPC threads are set for {settings.cpus} cores, since the
-server would count those of the node. No secret is in any of these files; TLS belongs in front (a mesh
-or a gateway), or into `--ssl_config_file` from a Secret of yours.
+TensorFlow's several copies; requests are limits. Loading may take {pod.needs.start_s} seconds
+before a pod is given up. Threads, batches and gRPC threads are set for {settings.cpus} cores, since
+the server would count those of the node. No secret is in any of these files; TLS belongs in front
+(a mesh or a gateway), or into `--ssl_config_file` from a Secret of yours.
 """

@@ -6,14 +6,13 @@ import re
 from dataclasses import dataclass
 
 from dualtower.errors import UsageError
-from dualtower_serving.deploy.image_reference import ImageReference
+from dualtower_serving.deploy.image_reference import REPOSITORY, ImageReference
 from dualtower_serving.engines import DEFAULT_IMAGE
 
 __all__ = ["MODEL_SOURCES", "Settings"]
 
 MODEL_SOURCES = ("image", "volume")
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
-_REPOSITORY = re.compile(r"[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Settings:
                 )
         if self.models not in MODEL_SOURCES:
             raise UsageError(f"--models is {' or '.join(MODEL_SOURCES)}, got {self.models!r}")
-        if self.repository and not _REPOSITORY.fullmatch(self.repository):
+        if self.repository and not re.fullmatch(REPOSITORY, self.repository):
             raise UsageError(
                 f"--repository {self.repository!r} is none; it is written registry/name, without "
                 "a tag: that is made of the bundle's version and fingerprint"
@@ -92,6 +91,7 @@ class Settings:
             raise UsageError(f"--error-ratio lies between 0 and 1, got {self.error_ratio}")
         if not self.p99_ms > 0:
             raise UsageError(f"--p99-ms must be positive, got {self.p99_ms}")
+        _ = self.server_gpu_image  # refuses a name that is none
         if not self.server_tensorflow:
             raise UsageError(
                 f"the tag of --image {self.image} does not say which TensorFlow is in it; name it "
