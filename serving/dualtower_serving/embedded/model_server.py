@@ -23,6 +23,7 @@ from dualtower.errors import UsageError
 from dualtower_clients.proto import management_pb2
 from dualtower_serving.embedded import flags as flags_of
 from dualtower_serving.embedded import model_config
+from dualtower_serving.embedded.flag_files import FlagFiles, read_files
 from dualtower_serving.embedded.flags import Flags
 from dualtower_serving.embedded.status import StatusError
 
@@ -48,10 +49,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         flags = flags_of.parse(arguments)
         flags.channel_arguments()
+        files = read_files(flags)
         config = _configuration(flags)
         model_config.settings_of(config)
         _check_ports(flags)
-        asyncio.run(_serve(flags))
+        asyncio.run(_serve(flags, files))
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
         _exit(EXIT_FAILED)
@@ -84,7 +86,7 @@ def _check_ports(flags: Flags) -> None:
         raise UsageError("nowhere to listen: give --port=N or --grpc_socket_path=PATH")
 
 
-async def _serve(flags: Flags) -> None:
+async def _serve(flags: Flags, files: FlagFiles) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     # TensorFlow's import takes seconds, and a signal is to be heard meanwhile
@@ -92,7 +94,7 @@ async def _serve(flags: Flags) -> None:
     running_module = await loop.run_in_executor(
         None, importlib.import_module, "dualtower_serving.embedded.running"
     )
-    async with running_module.RunningModels(flags) as running:
+    async with running_module.RunningModels(flags, files) as running:
         await running.load_all(_configuration(flags), keep_waiting=lambda: not stop.is_set())
         if stop.is_set():
             return

@@ -23,14 +23,18 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of the tokenisers
 
 from dualtower_clients.proto import management_pb2
-from dualtower_serving.embedded import servable, tls
+from dualtower_serving.embedded import batching_settings, servable
+from dualtower_serving.embedded.batch_scheduler import BatchScheduler
 from dualtower_serving.embedded.execution import DirectRunner, LoadedModel, Runner
+from dualtower_serving.embedded.flag_files import FlagFiles
 from dualtower_serving.embedded.flags import Flags
 from dualtower_serving.embedded.grpc_front import GrpcFront
 from dualtower_serving.embedded.in_flight import InFlight
 from dualtower_serving.embedded.memory import release_memory
 from dualtower_serving.embedded.metrics import Metrics
 from dualtower_serving.embedded.predict import AnswerSettings
+from dualtower_serving.embedded.rest_front import RestFront
+from dualtower_serving.embedded.rest_settings import RestLimits, RestSettings
 from dualtower_serving.embedded.servable import Servable, SessionSettings
 from dualtower_serving.embedded.served_models import LoadRules, ServedModels
 from dualtower_serving.embedded.service import ModelService
@@ -53,26 +57,29 @@ class RunningModels:
 
     Args:
         flags: as on the command line.
-
-    Raises:
-        UsageError: a file that the flags name is wrong.
-        StatusError: likewise.
+        files: those that the flags name.
     """
 
-    def __init__(self, flags: Flags) -> None:
+    def __init__(self, flags: Flags, files: FlagFiles) -> None:
         tf.get_logger().setLevel("ERROR")
         self._flags = flags
-        self._credentials = None
-        if flags.ssl_config_file:
-            self._credentials = tls.read_credentials(flags.ssl_config_file)
+        self._files = files
         self._answers = AnswerSettings(
             as_tensor_content=flags.enable_serialization_as_tensor_content,
             check_method_name=flags.enable_signature_method_name_check,
             max_tensor_bytes=flags.max_tensor_bytes,
             in_flight=InFlight(flags.max_in_flight_bytes),
         )
-        self._metrics = Metrics()
         self._pool = ThreadPoolExecutor(flags.grpc_max_threads, thread_name_prefix="run")
+        self._scheduler: BatchScheduler | None = None
+        if files.batching is None:
+            self._metrics = Metrics()
+        else:
+            name = files.batching.thread_pool_name
+            self._metrics = Metrics(thread_pool_name=name)
+            self._scheduler = BatchScheduler(
+                files.batching.threads, name=name, metrics=self._metrics
+            )
         self._models: ServedModels[LoadedModel] = ServedModels(
             self._loader(asyncio.get_running_loop()),
             rules=_rules(flags),
@@ -91,7 +98,11 @@ class RunningModels:
             options=flags.channel_arguments(),
             health=flags.enable_grpc_healthcheck_service,
         )
-        self._rest = None
+        self._rest: RestFront | None = None
+        if flags.rest_api_port:
+            self._rest = RestFront(
+                service, _rest_settings(flags, files.metrics_path), self._metrics
+            )
         self._models.start()
 
     async def load_all(
@@ -119,9 +130,9 @@ class RunningModels:
         """Opens the addresses of the flags and begins to answer."""
         flags = self._flags
         if flags.port:
-            self._grpc.listen(f"0.0.0.0:{flags.port}", self._credentials)
+            self._grpc.listen(f"0.0.0.0:{flags.port}", self._files.credentials)
         if flags.grpc_socket_path:
-            self._grpc.listen(f"unix:{flags.grpc_socket_path}", self._credentials)
+            self._grpc.listen(f"unix:{flags.grpc_socket_path}", self._files.credentials)
         if self._rest is not None:
             await self._rest.listen(flags.rest_api_port)
         await self._grpc.start()
@@ -155,6 +166,8 @@ class RunningModels:
     ) -> None:
         await self.drain(0)
         await asyncio.get_running_loop().run_in_executor(None, self._models.stop)
+        if self._scheduler is not None:
+            self._scheduler.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _loader(self, loop: asyncio.AbstractEventLoop) -> Callable[[str, int, str], LoadedModel]:
@@ -208,7 +221,12 @@ class RunningModels:
             _log.info("model %s version %d: %d warm-up requests ran", model, version, count)
 
     def _runner(self, model: str, one: Servable, path: str) -> Runner:
-        return DirectRunner(one, self._pool)
+        settings = self._files.batching
+        if self._flags.enable_per_model_batching_parameters and settings is not None:
+            settings = batching_settings.read_per_model_file(path)
+        if settings is None or self._scheduler is None:
+            return DirectRunner(one, self._pool)
+        return self._scheduler.runner(model, one, settings)
 
 
 def _session_settings(flags: Flags) -> SessionSettings:
@@ -220,6 +238,19 @@ def _session_settings(flags: Flags) -> SessionSettings:
         tags=tuple(flags.saved_model_tags.split(",")),
         gpu_memory_fraction=flags.per_process_gpu_memory_fraction,
         config_file=flags.tensorflow_session_config_file,
+    )
+
+
+def _rest_settings(flags: Flags, metrics_path: str | None) -> RestSettings:
+    return RestSettings(
+        timeout_ms=flags.rest_api_timeout_in_ms,
+        threads=flags.rest_api_num_threads,
+        cors=flags.rest_api_enable_cors_support,
+        metrics_path=metrics_path,
+        limits=RestLimits(
+            body_bytes=flags.max_message_bytes,
+            total_body_bytes=max(flags.max_message_bytes, flags.max_in_flight_bytes),
+        ),
     )
 
 

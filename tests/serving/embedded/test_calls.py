@@ -1,4 +1,4 @@
-"""Deadlines, callers who leave, limits, health and the end, at a server with one thread for runs."""
+"""Deadlines, callers who leave, limits, health and the end, at a server that runs one at a time."""
 
 from __future__ import annotations
 
