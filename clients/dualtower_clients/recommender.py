@@ -32,10 +32,11 @@ class Recommender:
     was lost, all three models are asked for their fingerprint. Models of different bundles, or of
     another bundle than the caller expects, are an error: their vectors live in different spaces.
 
-    Without a label the server answers with the highest version that it has, of each model for itself,
-    so that while a new pair loads the models may differ. Under a label that `dualtower rollout` moves
-    they change together. Each answer names its version and fingerprint; results of several calls that
-    are brought together, such as users and items, are asked of one pair by `pinned`.
+    Without a label the server answers with the highest version that it has, of each model for
+    itself, so that while a new pair loads the models may differ. Under a label that `dualtower
+    rollout` moves they change together. Each answer names its version and fingerprint; results of
+    several calls that are brought together, such as users and items, are asked of one pair by
+    `pinned`.
 
     A history is most recent first. Its repeats are dropped, and only its first `history_items`
     entries (see `describe`) count. Items of the history are never recommended.
@@ -345,9 +346,7 @@ class Recommender:
     def _describe(self, model: str, version: int | None) -> Description:
         version = self._version if version is None else version
         label = self._label if version is None else None
-        answer = self._client.predict(
-            model, {}, signature="describe", version=version, label=label
-        )
+        answer = self._client.predict(model, {}, signature="describe", version=version, label=label)
         return _responses.description(answer, self._facts(model))
 
     def _facts(self, model: str) -> CallFacts:

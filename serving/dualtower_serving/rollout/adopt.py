@@ -46,13 +46,14 @@ def adopted(replica: Replica, target: Target, state: State) -> State:
                 f"{', '.join(f'{model} {one and one.version}' for model, one in found.items())}: a "
                 "mixed pair; give all models' labels one version before a rollout begins"
             )
-        labels |= {label: version for version in led_to if version in versions}
+        if (version := max(led_to, default=0)) in versions:
+            labels[label] = version
     if versions and STABLE not in labels:
         labels |= {STABLE: versions[-1], CANARY: labels.get(CANARY, versions[-1])}
         say(
             f"▸ {replica.address} has no label {STABLE!r}: version {versions[-1]}, which answers "
-            "now, gets it. Clients that ask without a label get the highest version that is loaded, "
-            "of each model for itself; let them ask for a label"
+            "now, gets it. Clients that ask without a label get the highest version that is "
+            "loaded, of each model for itself; let them ask for a label"
         )
     if STABLE in labels:
         labels.setdefault(CANARY, labels[STABLE])
@@ -70,5 +71,3 @@ def _check_stays(target: Target, version: int, fingerprint: str, address: str) -
             f"holds {what}: a reload would unload what answers now. Push that bundle there first "
             f"(`dualtower rollout push BUNDLE {target.place}`)"
         )
-
-

@@ -222,8 +222,8 @@ def shadow_command(
     """Ask the stable pair and a loaded one the same requests; exit 1 when a gate fails.
 
     Measured are errors, latency, the overlap of the lists, and how far both spaces agree on which
-    items (and people) are alike. The cosine between an old and a new vector is not: in another space
-    it means nothing. The defaults stop a broken pair, not one that is different on purpose.
+    items (and people) are alike. The cosine between an old and a new vector is not: in another
+    space it means nothing. The defaults stop a broken pair, not one that is different on purpose.
 
     \b
     Example:
@@ -320,7 +320,7 @@ def rollback_command(
 @_TARGET
 @click.argument("versions", nargs=-1, required=True, type=click.IntRange(1))
 @click.option("--also-previous", is_flag=True,
-              help="Also the pair that rollback leads to, which then has to load first.")  # fmt: skip
+              help="Also the pair that rollback leads to; it then has to load first.")  # fmt: skip
 @_options(_PATIENCE, _STATE, _DRY_RUN, _JSON)
 def unload_command(
     target: str,

@@ -1,6 +1,6 @@
 """All servers of a rollout at once: each is brought to a state, and says what stands against it.
 
-    the versions that are wanted, under the labels that are there ─► wait ─► the labels that are wanted
+    the versions that are wanted, under the labels that are there ─► wait ─► the new labels
 
 A server checks labels before it loads the versions of the same configuration, so versions come
 first. A label moves only to a version that answers in all models, and all models' labels move in
@@ -137,9 +137,7 @@ class Fleet:
         )
         if refused:
             return [f"the server refuses the configuration: {refused}"]
-        failed = replica.wait_loaded(
-            needed, timeout_s=self._patience.load_s, known_failures=known
-        )
+        failed = replica.wait_loaded(needed, timeout_s=self._patience.load_s, known_failures=known)
         return [*map(str, failed)]
 
     def _of_all(self, ask: Callable[[Replica], list[str]]) -> Trouble:

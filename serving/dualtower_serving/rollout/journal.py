@@ -108,9 +108,9 @@ class Journal:
                     raise ValueError(f"phase {entry.phase!r}")
             except (ValueError, TypeError) as error:
                 raise UsageError(
-                    f"line {number} of {self.path} is no entry of a journal ({error}); restore the "
-                    "file, or move it away: the next `dualtower rollout load` begins a new one from "
-                    "what the servers hold"
+                    f"line {number} of {self.path} is no entry of a journal ({error}); restore "
+                    "the file, or move it away: the next `dualtower rollout load` begins a new one "
+                    "from what the servers hold"
                 ) from error
             entries.append(entry)
         return entries

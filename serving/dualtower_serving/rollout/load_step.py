@@ -159,8 +159,8 @@ def _take_back(
     """Takes a version that failed out of all servers again, so that they do not go on trying."""
     if gone := fleet.unreachable():
         raise UnavailableError(
-            f"version {version} is not loaded everywhere: {trouble | gone}; no label has moved. Run "
-            "the same command again when they answer, which goes on from here"
+            f"version {version} is not loaded everywhere: {trouble | gone}; no label has moved. "
+            "Run the same command again when they answer, which goes on from here"
         )
     if version not in state.loaded:
         for replica in fleet.replicas:

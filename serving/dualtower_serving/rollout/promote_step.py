@@ -90,7 +90,7 @@ def _only_candidate(session: Session, state: State) -> int:
             f"no version is loaded; run `dualtower rollout load {session.target.place}` first"
         )
     if not newer and state.stable == state.loaded[-1]:
-        return state.stable  # there is nothing newer: whatever is wrong with its labels is put right
+        return state.stable  # nothing is newer: whatever is wrong with its labels is put right
     raise UsageError(
         f"which version? loaded are {', '.join(map(str, state.loaded))}, stable is {state.stable}; "
         "give one with --version"
@@ -108,15 +108,13 @@ def _check_shadow(
         return  # it was checked, or excused, when that was begun
     if not state.has_passed(version):
         raise GateFailed(
-            f"version {version} has passed no shadow run against version {state.stable}, which is "
-            f"stable; run `dualtower rollout shadow {session.target.place} --version {version}`, or "
-            "say why none is needed with --skip-shadow REASON"
+            f"version {version} has passed no shadow run against version {state.stable}, which "
+            f"is stable; run `dualtower rollout shadow {session.target.place} --version {version}`, "
+            "or say why none is needed with --skip-shadow REASON"
         )
 
 
-def _stop(
-    session: Session, fleet: Fleet, trouble: Trouble, wanted: State, *, undo: bool
-) -> None:
+def _stop(session: Session, fleet: Fleet, trouble: Trouble, wanted: State, *, undo: bool) -> None:
     before = session.state
     moved = sorted({one.address for one in fleet.replicas} - set(trouble))
     if undo:
@@ -127,8 +125,6 @@ def _stop(
         trouble = Trouble(trouble | left)
     raise UnavailableError(
         f"not all servers have moved their labels: {trouble}; moved: {', '.join(moved) or 'none'}. "
-        f"Run `dualtower rollout promote {session.target.place}` again, which goes on from here, or "
-        "`dualtower rollout rollback`, which puts all of them back"
+        f"Run `dualtower rollout promote {session.target.place}` again, which goes on from here, "
+        "or `dualtower rollout rollback`, which puts all of them back"
     )
-
-

@@ -43,7 +43,7 @@ def prune(session: Session, *, keep: int = 2, versions: Sequence[int] = ()) -> O
     if not target.is_folder:
         raise UsageError(
             f"{target.place} is no folder of this machine; remove user_tower/N, recommender/N, "
-            "item_tower/N and bundles/FINGERPRINT/N there, in this order, with the store's own tools"
+            "item_tower/N and bundles/FINGERPRINT/N there, in this order, with the store's tools"
         )
     pairs = {**state.pairs, **target.whole_pairs()}
     unfinished = session.journal.unfinished

@@ -15,7 +15,8 @@ _LABELLED = """\
 # then `dualtower rollout sync`.
 """
 _UNLABELLED = """\
-# Written by `dualtower rollout`, for a server without --allow_version_labels_for_unavailable_models.
+# Written by `dualtower rollout`, for servers that take no labels at their start, which is without
+# --allow_version_labels_for_unavailable_models.
 # It has no labels: run `dualtower rollout sync` when it is up, and do not let it poll this file.
 """
 

@@ -120,7 +120,7 @@ class Replica:
 
     def fingerprints(self, version: int) -> dict[str, str]:
         """What each model of a version says it is of; "" where that version does not answer."""
-        return {model: self._fingerprint(model, version) for model in MODELS}
+        return {model: self.fingerprint_of(model, version) for model in MODELS}
 
     def label(self, label: str) -> dict[str, Labelled | None]:
         """What each model answers under a label; None where it does not know the label."""
@@ -204,7 +204,8 @@ class Replica:
             "--load_retry_interval_micros, its log says more"
         )
 
-    def _fingerprint(self, model: str, version: int) -> str:
+    def fingerprint_of(self, model: str, version: int) -> str:
+        """What one model of a version says it is of; "" where that version does not answer."""
         try:
             answer = self.client.predict(
                 model, {}, signature="describe", outputs=["fingerprint"], version=version

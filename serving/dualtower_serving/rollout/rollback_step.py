@@ -52,8 +52,8 @@ def rollback(session: Session, *, to: int | None = None) -> Outcome:
             session.journal.begin(STEP, **facts)
             if trouble := fleet.bring_to(wanted, needed=[version]) or fleet.check_labels(wanted):
                 raise UnavailableError(
-                    f"not every server went back: {trouble}; run the same command again, which goes "
-                    f"on from here, or go to another pair with --to VERSION"
+                    f"not every server went back: {trouble}; run the same command again, which "
+                    f"goes on from here, or go to another pair with --to VERSION"
                 )
             write_configs(session.target, wanted)
             session.journal.done(STEP, wanted, **facts, unreachable=sorted(gone))
@@ -88,7 +88,6 @@ def _last_was_rollback(session: Session) -> bool:
     moves = [
         one.step
         for one in session.journal.entries
-        if one.phase == "done"
-        and (one.step == STEP or one.what.get("label") in (STABLE, CANARY))
+        if one.phase == "done" and (one.step == STEP or one.what.get("label") in (STABLE, CANARY))
     ]
     return bool(moves) and moves[-1] == STEP

@@ -87,7 +87,7 @@ def opened(
     """A session for a step; alone, unless it changes nothing.
 
     Raises:
-        UsageError: there is no such target, somebody else is at work, or the journal cannot be read.
+        UsageError: the target is not there, somebody else is at work, or the journal is broken.
     """
     if step != "push" and target.is_folder and not Path(target.place).is_dir():
         raise UsageError(

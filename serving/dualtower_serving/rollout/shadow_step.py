@@ -1,4 +1,4 @@
-"""`shadow`: the stable pair and a loaded one answer the same requests; gates judge the difference."""
+"""`shadow`: the stable pair and a loaded one answer the same requests; gates judge the two."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def shadow(
         if trouble := fleet.unreachable() or fleet.check_versions(state, pairs):
             raise UnavailableError(f"{trouble}; `dualtower rollout sync` puts it in line")
     try:
-        run = replay(address, *pairs, asked, timeout_s=session.patience.call_s)
+        run = replay(address, state.stable, version, asked, timeout_s=session.patience.call_s)
     except ServerUnreachable as error:
         raise UnavailableError(f"the shadow run broke off: {error}") from error
     report = judge(run, limits or Limits())

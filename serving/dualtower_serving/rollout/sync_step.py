@@ -38,7 +38,9 @@ def sync(session: Session, *, servers: Sequence[str] = ()) -> Outcome:
     where = ", ".join(wanted.servers)
     with open_fleet(wanted.servers, session.patience) as fleet:
         if trouble := fleet.unreachable():
-            raise UnavailableError(f"nothing was changed, since not every server answers: {trouble}")
+            raise UnavailableError(
+                f"nothing was changed, since not every server answers: {trouble}"
+            )
         off = fleet.check_versions(wanted, wanted.loaded) or fleet.check_labels(wanted)
         if session.dry_run:
             said = f"would bring {', '.join(off)} in line: {off}" if off else f"{where}: in line"

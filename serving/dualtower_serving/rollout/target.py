@@ -1,11 +1,11 @@
 """The folder that a rollout works on: pushed pairs, and its own files beside them.
 
-    TARGET/
-      item_tower/N  recommender/N  user_tower/N  bundles/FINGERPRINT/N     see dualtower.pushed
-      rollout/      unless --state names another folder
-        journal.jsonl  lock
-        models.config              what the servers hold: for their --model_config_file
-        models-unlabelled.config   the same without labels, for a server that refuses them at start
+TARGET/
+  item_tower/N  recommender/N  user_tower/N  bundles/FINGERPRINT/N     see dualtower.pushed
+  rollout/      unless --state names another folder
+    journal.jsonl  lock
+    models.config              what the servers hold: for their --model_config_file
+    models-unlabelled.config   the same without labels, for a server that refuses them at start
 """
 
 from __future__ import annotations

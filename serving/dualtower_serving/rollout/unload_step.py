@@ -38,7 +38,9 @@ def unload(session: Session, versions: Sequence[int], *, also_previous: bool = F
         return Outcome(STEP, f"would unload {said}", wanted != state, wanted, facts)
     with open_fleet(state.servers, session.patience) as fleet:
         if trouble := fleet.unreachable():
-            raise UnavailableError(f"nothing was changed, since not every server answers: {trouble}")
+            raise UnavailableError(
+                f"nothing was changed, since not every server answers: {trouble}"
+            )
         session.journal.begin(STEP, **facts)
         # the file first: a server that starts again now must not load what is on its way out
         write_configs(session.target, wanted)
@@ -57,9 +59,11 @@ def _check_free(state: State, version: int, *, also_previous: bool) -> None:
             f"version {version} answers under {', '.join(labels)}; promote another one first"
         )
     if version not in state.loaded and version not in state.pairs:
-        raise UsageError(f"there is no version {version} (loaded: {', '.join(map(str, state.loaded))})")
+        raise UsageError(
+            f"there is no version {version} (loaded: {', '.join(map(str, state.loaded))})"
+        )
     if version == state.previous and not also_previous:
         raise UsageError(
-            f"version {version} is where `dualtower rollout rollback` leads, at once as long as it is "
-            "loaded; add --also-previous if a rollback may take as long as a load"
+            f"version {version} is where `dualtower rollout rollback` leads, at once as long as it "
+            "is loaded; add --also-previous if a rollback may take as long as a load"
         )

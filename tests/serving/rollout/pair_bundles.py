@@ -2,8 +2,8 @@
 
     python pair_bundles.py FOLDER a1 b2 c3        # FOLDER/a1 ...: embedding spaces; versions
 
-`z` is a space without any sense (each text has one vector, the same). `x` loads,
-describes itself, and its recommender fails at everything else. `w` cannot be warmed up, so that no server takes it.
+`z` is a space without any sense (each text has one vector, the same). `x` loads, describes itself,
+and its recommender fails at everything else. `w` cannot be warmed up, so that no server takes it.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ The axes of a space mean nothing: trained twice, the same tower gives vectors th
 against each other, and the cosine between a text's old and new vector is noise. What both spaces do
 say is which texts are close to which. So the *similarities within* each space are compared:
 
-- `rank_agreement`: Spearman's correlation of all pairwise cosines, as in representational similarity
-  analysis (Kriegeskorte, Mur and Bandettini 2008, doi:10.3389/neuro.06.004.2008). 1: the same order
-  of all pairs; 0: nothing in common.
+- `rank_agreement`: Spearman's correlation of all pairwise cosines, as in representational
+  similarity analysis (Kriegeskorte, Mur and Bandettini 2008, doi:10.3389/neuro.06.004.2008). 1: the
+  same order of all pairs; 0: nothing in common.
 - `neighbour_overlap`: the share of each text's k nearest that are its k nearest in the other space,
   averaged (as in Wendlandt, Kummerfeld and Mihalcea 2018, doi:10.18653/v1/N18-1190). It looks at
   the near ones alone, which are what a recommender shows.

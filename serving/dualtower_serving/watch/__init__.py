@@ -1,0 +1,1 @@
+"""`dualtower status`: what a server holds, whether its models are a pair, and how busy it is."""

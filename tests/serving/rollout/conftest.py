@@ -1,0 +1,128 @@
+"""Targets with pushed pairs, and servers that read them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dualtower.bundle import Bundle
+from dualtower_serving.rollout.load_step import load
+from dualtower_serving.rollout.promote_step import promote
+from dualtower_serving.rollout.records import write_configs
+from dualtower_serving.rollout.rollback_step import rollback
+from dualtower_serving.rollout.session import Outcome, Patience, opened
+from dualtower_serving.rollout.state import State
+from dualtower_serving.rollout.target import Target
+
+sys.path.insert(0, str(Path(__file__).parent))  # label_hammer
+
+BUILDER = Path(__file__).with_name("pair_bundles.py")
+PAIRS = ("a1", "b2", "c3", "z4", "w5", "x6")
+ANY_LABEL = "--allow_version_labels_for_unavailable_models"
+COMMAND = [sys.executable, "-c", "from dualtower.cli import main; main()", "rollout"]
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory) -> dict[int, Path]:
+    """Bundles by version; see `pair_bundles`."""
+    folder = tmp_path_factory.mktemp("pairs")
+    subprocess.run([sys.executable, BUILDER, folder, *PAIRS], check=True, capture_output=True)
+    return {int(name[1:]): folder / name for name in PAIRS}
+
+
+@pytest.fixture(scope="session")
+def fingerprints(pairs) -> dict[int, str]:
+    return {version: Bundle.open(path).fingerprint for version, path in pairs.items()}
+
+
+@dataclass
+class Place:
+    """A target, and its steps with the patience of a test."""
+
+    path: Path
+
+    @property
+    def target(self) -> Target:
+        return Target.at(str(self.path))
+
+    def session(self, step: str, *, dry_run: bool = False):
+        return opened(self.target, step, patience=Patience(30.0, 10.0), dry_run=dry_run)
+
+    def run(self, step: Callable[..., Outcome], *args, **kwargs) -> Outcome:
+        with self.session(step.__name__) as session:
+            return step(session, *args, **kwargs)
+
+    def load(self, version: int, *servers: str) -> Outcome:
+        return self.run(load, version=version, servers=servers, no_others=True)
+
+    def promote(self, version: int, **kwargs) -> Outcome:
+        return self.run(promote, version=version, skip_shadow="a test", **kwargs)
+
+    def rollback(self, **kwargs) -> Outcome:
+        return self.run(rollback, **kwargs)
+
+    @property
+    def state(self) -> State:
+        with self.session("status", dry_run=True) as session:
+            return session.state
+
+    @property
+    def unfinished(self):
+        with self.session("status", dry_run=True) as session:
+            return session.journal.unfinished
+
+    def command(self, step: str, *args: str, target: bool = True) -> subprocess.Popen[str]:
+        """Starts `dualtower rollout STEP TARGET ...`."""
+        place = [str(self.path)] if target else []
+        return subprocess.Popen(
+            [*COMMAND, step, *place, *args],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+
+def put_there(pairs: dict[int, Path], folder: Path, *versions: int) -> None:
+    """Lays bundles out as a push does."""
+    for version in versions:
+        bundle = Bundle.open(pairs[version])
+        for model in ("item_tower", "recommender", "user_tower"):
+            source = bundle.path / "serving" / model / str(version)
+            shutil.copytree(source, folder / model / str(version))
+        rest = folder / "bundles" / bundle.fingerprint / str(version)
+        rest.mkdir(parents=True)
+        shutil.copy(bundle.path / "bundle.json", rest)
+
+
+@pytest.fixture
+def place(pairs, tmp_path) -> Callable[..., Place]:
+    """Makes a target with these versions."""
+
+    def make(*versions: int) -> Place:
+        made = Place(tmp_path / "target")
+        put_there(pairs, made.path, *versions)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def serve_target(model_server) -> Callable[..., str]:
+    """Starts a server on a target's models.config, made for this version if there is none."""
+
+    def start(place: Place, *flags: str, version: int = 1, port: int | None = None) -> str:
+        target = place.target
+        if not target.config.exists():
+            write_configs(target, State(root=target.place).with_loaded([version]))
+        server = model_server(f"--model_config_file={target.config}", ANY_LABEL, *flags, port=port)
+        server.wait_ready("user_tower", "item_tower", "recommender")
+        place.servers = [*getattr(place, "servers", []), server]
+        return server.address
+
+    return start
+
+

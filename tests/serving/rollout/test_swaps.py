@@ -1,0 +1,64 @@
+"""A mixed pair is at no moment reachable under a label: clients hammer while pairs are swapped."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from label_hammer import Expected, Hammer
+
+SEED = 20261129
+
+
+@pytest.fixture
+def running(place, serve_target):
+    """A target with versions 1 and 2, both loaded, 1 stable; and a server."""
+    made = place(1, 2)
+    address = serve_target(made)
+    made.load(1, address)
+    made.load(2)
+    expected = {version: Expected.of(address, version) for version in (1, 2)}
+    assert expected[1].lists != expected[2].lists, "a mixed answer could not be told"
+    return made, address, expected
+
+
+def _all_is_well(hammer: Hammer) -> None:
+    assert hammer.wrong == []
+    assert hammer.failed == []
+    assert set(hammer.asked) == {1, 2}
+
+
+def test_fifty_swaps_under_load(running) -> None:
+    made, address, expected = running
+    with Hammer(address, expected) as hammer:
+        for _ in range(25):
+            made.promote(2)
+            made.rollback()
+    _all_is_well(hammer)
+    assert made.state.stable == 1
+    assert made.unfinished is None
+
+
+def test_swaps_that_are_killed_anywhere_are_gone_on_with(running) -> None:
+    """`kill -9` at a random moment of the command, from its start to its end; then it is rerun."""
+    made, address, expected = running
+    chosen = random.Random(SEED)
+    stopped = 0
+    with Hammer(address, expected) as hammer:
+        for step, args, stable in [
+            ("promote", ("--version", "2", "--skip-shadow", "a test"), 2),
+            ("rollback", (), 1),
+        ] * 4:
+            process = made.command(step, *args)
+            time.sleep(chosen.uniform(0.2, 0.9))
+            process.kill()
+            process.communicate()
+            stopped += process.returncode < 0
+            again = made.command(step, *args)
+            said = again.communicate(timeout=60)
+            assert again.returncode == 0, said
+            assert made.state.stable == stable
+            assert made.unfinished is None
+    _all_is_well(hammer)
+    assert stopped > 0, "nothing was killed in time"
