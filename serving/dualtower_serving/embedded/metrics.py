@@ -253,7 +253,7 @@ class Metrics:
             _gauge("process_cpu_seconds", sum(os.times()[:2])),
             _gauge("process_start_time_seconds", self._started_s),
         ]
-        return "".join(parts).encode("utf-8", "backslashreplace")
+        return "".join(parts).encode("utf-8", "replace")
 
     def _bounded(self, name: str) -> str:
         if name in self._served or name in self._asked:
