@@ -59,8 +59,8 @@ def integer_texts(array: NDArray[Any]) -> list[str]:
 
 def _formats(flat: NDArray[Any], digits: int) -> tuple[list[str], NDArray[np.bool_]]:
     """How each value is printed, and where that is certain."""
-    size = np.abs(flat.astype(np.float64))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):  # NaN, infinite and tiny ones are not certain
+        size = np.abs(flat.astype(np.float64))
         exponent = np.floor(np.log10(size))
         certain = np.abs(exponent) <= _EXACT_POWER
         power = np.where(certain, 5 - exponent, 0).astype(np.int64)
@@ -69,9 +69,9 @@ def _formats(flat: NDArray[Any], digits: int) -> tuple[list[str], NDArray[np.boo
         power -= scaled >= 1e6
         power += scaled < 1e5
         back = _scale(np.rint(_scale(size, power)), -power)
-    zero = size == 0
-    short = (back.astype(flat.dtype) == np.abs(flat)) | zero
-    whole = (np.floor(size) == size) & (size < np.where(short, 1e6, 10.0**digits))
+        zero = size == 0
+        short = (back.astype(flat.dtype) == np.abs(flat)) | zero
+        whole = (np.floor(size) == size) & (size < np.where(short, 1e6, 10.0**digits))
     kinds = np.where(short, 0, 2) + whole
     table = np.array(["%.6g", "%.6g.0", f"%.{digits}g", f"%.{digits}g.0"], object)
     formats: list[str] = table[kinds].tolist()
