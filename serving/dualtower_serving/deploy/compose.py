@@ -21,6 +21,15 @@ from dualtower_serving.deploy.yaml_text import yaml_text
 __all__ = ["compose"]
 
 
+_MOVED = (
+    "BUNDLE=/path/to/bundle names the bundle if it has moved since; it must be the one that these",
+    "files were written for.",
+)
+_PUSHED = (
+    "MODELS=/path names the folder that `dualtower rollout push` wrote; else it is ./models.",
+)
+
+
 def compose(pod: Pod, settings: Settings, *, bundle_path: str) -> str:
     """The file; `bundle_path` is the bundle as seen from it, and $BUNDLE wins over that."""
     serving = f"${{BUNDLE:-{bundle_path}}}/serving"
@@ -31,12 +40,13 @@ def compose(pod: Pod, settings: Settings, *, bundle_path: str) -> str:
         gpu["deploy"]["resources"]["reservations"] = {"devices": devices}
         gpu["environment"] = {**gpu["environment"], "CUDA_CACHE_PATH": "/tmp/.nv"}
         services["model-server-gpu"] = {"profiles": ["gpu"], **gpu}
+    build = " --build" if settings.models == "image" else ""
     why = [
-        "docker compose up --build --wait               until all three models answer",
-        "docker compose --profile gpu up model-server-gpu --build --wait",
+        f"docker compose up{build} --wait               until all three models answer",
+        f"docker compose --profile gpu up model-server-gpu{build} --wait",
         "",
-        "Ports are open to this machine alone. BUNDLE=/path/to/bundle names the bundle if it has",
-        "moved since; it must be the one that these files were written for.",
+        "Ports are open to this machine alone.",
+        *(_MOVED if settings.models == "image" else _PUSHED),
     ]
     return yaml_text({"name": settings.name, "services": services}, why=why)
 
@@ -53,7 +63,7 @@ def _service(
         }
     else:
         service["volumes"] = [
-            _read_only(serving, CONTAINER_ROOT), _read_only("./server", CONFIG_ROOT),
+            _read_only("${MODELS:-./models}", CONTAINER_ROOT), _read_only("./server", CONFIG_ROOT),
         ]  # fmt: skip
     return {
         **service,

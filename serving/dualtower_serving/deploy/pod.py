@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dualtower.bundle import MODELS, Bundle
+from dualtower.bundle import CONTAINER_ROOT, MODELS, Bundle
 from dualtower_serving.deploy.image_reference import ImageReference
-from dualtower_serving.deploy.server_files import MODEL_STATUS, ServerFiles, server_files
+from dualtower_serving.deploy.server_files import (
+    MODEL_STATUS,
+    MODELS_CONFIG,
+    ServerFiles,
+    server_files,
+)
 from dualtower_serving.deploy.settings import Settings
 from dualtower_serving.deploy.sizes import Needs, needs_of
 
@@ -18,6 +23,9 @@ __all__ = [
 
 PROGRAM = "/usr/bin/tensorflow_model_server"
 CONFIG_ROOT = "/etc/dualtower"
+ROLLOUT_ROOT = (
+    f"{CONTAINER_ROOT}/rollout"  # where `dualtower rollout` keeps what servers start with
+)
 GRPC_PORT = 8500
 REST_PORT = 8501
 USER_ID = 65532  # nobody's: owns no file of the image
@@ -77,6 +85,9 @@ def pod_of(bundle: Bundle, settings: Settings) -> Pod:
     """
     baked = settings.models == "image"
     files = server_files(bundle, cpus=settings.cpus)
+    texts = dict(files.texts)
+    if not baked:  # the rollout's own says what a server starts with
+        del texts[MODELS_CONFIG]
     base, gpu_base = settings.server_image, settings.server_gpu_image
     repository = settings.repository or settings.name
     tag = f"{bundle.version}-{bundle.fingerprint[:12]}"
@@ -87,7 +98,7 @@ def pod_of(bundle: Bundle, settings: Settings) -> Pod:
         gpu_base=gpu_base,
         flags=_flags(files, settings, baked=baked),
         environment=files.environment,
-        files=files.texts,
+        files=texts,
         needs=needs_of(bundle, versions=1 if baked else 2),
         metrics_path=files.metrics_path,
         version=bundle.version,
@@ -103,7 +114,7 @@ def _flags(files: ServerFiles, settings: Settings, *, baked: bool) -> tuple[str,
     flags = [
         f"--port={GRPC_PORT}",
         f"--rest_api_port={REST_PORT}",
-        f"--model_config_file={CONFIG_ROOT}/models.config",
+        f"--model_config_file={CONFIG_ROOT if baked else ROLLOUT_ROOT}/{MODELS_CONFIG}",
         "--enable_batching",
         f"--batching_parameters_file={CONFIG_ROOT}/batching.config",
         f"--monitoring_config_file={CONFIG_ROOT}/monitoring.config",
@@ -116,6 +127,6 @@ def _flags(files: ServerFiles, settings: Settings, *, baked: bool) -> tuple[str,
     ]
     if baked:  # what does not load once never will
         flags.append("--max_num_load_retries=0")
-    if files.labelled:  # a server refuses every label at its start without it
+    if files.labelled or not baked:  # a server refuses every label at its start without it
         flags.append("--allow_version_labels_for_unavailable_models")
     return tuple(flags)

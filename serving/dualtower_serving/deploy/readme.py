@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualtower.bundle import MODELS
+from dualtower.bundle import CONTAINER_ROOT, MODELS
 from dualtower_serving.deploy.networking import CLIENT_LABEL
 from dualtower_serving.deploy.pod import DRAIN_S, GRPC_PORT, REST_PORT, Pod
 from dualtower_serving.deploy.queries import CALLS_IN_FLIGHT
@@ -23,8 +23,8 @@ def readme(pod: Pod, settings: Settings, *, bundle_path: str, check: str) -> str
     namespace = f" -n {settings.namespace}" if settings.namespace else ""
     parts = [
         f"# {settings.name}: bundle version {pod.version} on TensorFlow Serving",
-        f"Fingerprint `{pod.fingerprint[:12]}`, image `{pod.base}`: {check}. Written by "
-        "`dualtower deploy`; write it anew for another bundle (`--force`), rather than edit it.",
+        f"Fingerprint `{pod.fingerprint[:12]}`. Written by `dualtower deploy`; write it anew for "
+        f"another bundle (`--force`), rather than edit it.\n\nThe image `{pod.base}`: {check}.",
         _models(pod, settings, bundle_path),
         _compose(settings),
         _kubernetes(pod, settings, namespace),
@@ -39,16 +39,27 @@ def _models(pod: Pod, settings: Settings, bundle_path: str) -> str:
     if settings.models == "volume":
         return f"""
 ## The models lie on a volume
-`kubernetes/base/volume.yaml` claims it ({pod.needs.volume_gib} GiB, read by all pods). Fill it
-before the servers start, and again for each new version, from wherever it is mounted for writing:
+`kubernetes/base/volume.yaml` claims it ({pod.needs.volume_gib} GiB, read by all pods). Before the
+servers start, fill it from wherever it is mounted for writing, here at `/mnt/models`; this also
+writes `rollout/models.config`, which they start with:
 
 ```sh
-dualtower push {bundle_path} /mnt/models      # saved_model.pb last, in each of the three
+dualtower rollout push {bundle_path} /mnt/models --server-root {CONTAINER_ROOT} --no-other-models
 ```
 
-A server starts with version {pod.version} of all three models and no other, whatever else lies
-there. A new pair goes live with `dualtower rollout`, by labels and without a restart; then run
-`dualtower deploy --force` for the new bundle and apply, so that a pod that restarts starts with it.
+A new pair goes live in running servers, by labels; one `--server` for each pod
+(`kubectl get pods -l app.kubernetes.io/name={settings.name} -o wide`):
+
+```sh
+dualtower rollout push NEW_BUNDLE /mnt/models
+dualtower rollout load /mnt/models --server 10.0.0.7:{GRPC_PORT} --server 10.0.0.8:{GRPC_PORT} \\
+  --server-root {CONTAINER_ROOT} --no-other-models
+dualtower rollout shadow /mnt/models && dualtower rollout promote /mnt/models
+```
+
+A pod that starts later reads `rollout/models.config` and so has the same versions and labels; one
+that started while a step ran gets them by `dualtower rollout sync`. Clients ask for the label
+`stable`. Whoever rolls out needs the label `{CLIENT_LABEL}: "true"` (NetworkPolicy).
 """
     push = f"docker push {pod.image}" + ("" if settings.repository else "   # needs --repository")
     gpu = ""
@@ -77,10 +88,11 @@ servers change pairs by labels (`dualtower rollout`).
 
 def _compose(settings: Settings) -> str:
     build = " --build" if settings.models == "image" else ""
+    place = "" if settings.models == "image" else "MODELS=/mnt/models "
     return f"""
 ## On one machine
 ```sh
-docker compose up{build} --wait            # returns when all three models are AVAILABLE
+{place}docker compose up{build} --wait            # returns when all three models are AVAILABLE
 dualtower status localhost:{GRPC_PORT}
 docker compose down
 ```
@@ -90,9 +102,14 @@ docker compose down
 def _kubernetes(pod: Pod, settings: Settings, namespace: str) -> str:
     host = f"{settings.name}-headless{'.' + settings.namespace if settings.namespace else ''}"
     gpu = "\nkubectl apply -k kubernetes/overlays/gpu    # instead: with GPUs" * bool(pod.gpu_image)
+    undo = (
+        f"kubectl{namespace} rollout undo deployment/{settings.name}    # the pair before\n"
+        if settings.models == "image"
+        else ""
+    )
     needed = (
-        f"\n`{pod.image}` must be where the nodes can pull it: name the registry with "
-        "`--repository`, or run `kustomize edit set image` in an overlay."
+        f"\n`{pod.image}`\nmust be where the nodes can pull it: name the registry with "
+        "`--repository`, or run `kustomize edit set image` in an overlay.\n"
         if settings.models == "image"
         else ""
     )
@@ -102,10 +119,8 @@ def _kubernetes(pod: Pod, settings: Settings, namespace: str) -> str:
 kubectl apply -k kubernetes/overlays/cpu    # with ServiceMonitor, alerts, dashboard
 kubectl apply -k kubernetes/base            # instead: without the Prometheus operator{gpu}
 kubectl{namespace} rollout status deployment/{settings.name} --timeout=10m
-kubectl{namespace} rollout undo deployment/{settings.name}    # back to the pair before
-```
+{undo}```
 {needed}
-
 - **Ready** is a pod of which one version is AVAILABLE in {", ".join(MODELS)}:
   `server/model_status.sh` asks the REST status inside the container. HTTP 200 alone would say
   nothing. A mixed pair is taken out of the Services.
@@ -124,9 +139,9 @@ channel = grpc.insecure_channel(
 - **Ending** takes {DRAIN_S} seconds in which the pod still answers: the stock server drops running
   calls at SIGTERM, and by then no connection is left.
 - **Scaling** holds the calls being answered at a time at {settings.full_at} for each pod
-  (`{CALLS_IN_FLIGHT}`), a measure that needs no guess of the model's speed, and the cores below
-  80 %. It needs prometheus-adapter with `monitoring/prometheus-adapter.values.yaml`; without it the
-  cores alone count.
+  (`{CALLS_IN_FLIGHT}`), which needs no guess of the model's speed, and the
+  cores below 80 %. It needs prometheus-adapter with `monitoring/prometheus-adapter.values.yaml`;
+  without it the cores alone count.
 """
 
 
@@ -142,7 +157,7 @@ kubectl{namespace} port-forward deployment/{settings.name} {GRPC_PORT} &
 dualtower status localhost:{GRPC_PORT}
 ```
 
-Import `monitoring/dashboard.json` in Grafana; its sidecar finds it by itself in the cluster. The
+Import `monitoring/dashboard.json` in Grafana; in the cluster its sidecar finds it by itself. The
 ServiceMonitor has the label `app.kubernetes.io/name: {settings.name}`; a Prometheus that selects
 monitors by another label (`release: ...`) needs that added in an overlay.
 

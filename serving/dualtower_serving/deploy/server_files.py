@@ -12,9 +12,10 @@ from dualtower.bundle import CONTAINER_ROOT, MODELS, Bundle
 from dualtower.errors import BundleError
 from dualtower_clients.proto import management_pb2, server_config_pb2
 
-__all__ = ["MODEL_STATUS", "ServerFiles", "server_files"]
+__all__ = ["MODELS_CONFIG", "MODEL_STATUS", "ServerFiles", "server_files"]
 
 MODEL_STATUS = "model_status.sh"
+MODELS_CONFIG = "models.config"
 _DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -48,7 +49,7 @@ def server_files(bundle: Bundle, *, cpus: int) -> ServerFiles:
         BundleError: a file is missing or cannot be read as what it is.
     """
     labels = bundle.serving_path / "labels.config"
-    source = "labels.config" if labels.is_file() else "models.config"
+    source = "labels.config" if labels.is_file() else MODELS_CONFIG
     models = management_pb2.ModelServerConfig()
     _parse(bundle, source, models)
     _check_models(bundle, source, models)
@@ -76,7 +77,7 @@ def server_files(bundle: Bundle, *, cpus: int) -> ServerFiles:
     probe = resources.files(__package__).joinpath(MODEL_STATUS).read_text(encoding="utf-8")
     return ServerFiles(
         texts={
-            "models.config": text_format.MessageToString(models),
+            MODELS_CONFIG: text_format.MessageToString(models),
             "batching.config": batching_text,
             "monitoring.config": _read(bundle, "monitoring.config"),
             MODEL_STATUS: probe,
