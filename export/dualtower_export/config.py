@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dualtower_export.index_codes import INDEX_DTYPES
 from dualtower_export.op_list import SERVERS, TARGET
-from dualtower_export.server_entries import VERSION_POLICIES
+from dualtower.server_entries import VERSION_POLICIES
 from dualtower_export.serving_form import COMPUTE_DTYPES
 
 __all__ = ["ALL", "DEFAULT_VARIANTS", "INDEXES", "RECOMMENDERS", "VARIANTS", "ExportConfig"]

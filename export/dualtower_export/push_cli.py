@@ -1,15 +1,13 @@
-"""`dualtower push`. TensorFlow is imported only when it is needed."""
+"""`dualtower push`. TensorFlow is imported for URLs alone."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from dualtower_export.push import Pushed
+from dualtower.push import Pushed, push_to_folder
 
 __all__ = ["push"]
 
@@ -33,13 +31,17 @@ def push(bundle: Path, target: str, dry_run: bool, as_json: bool) -> None:
       dualtower push bundle /srv/models
       dualtower push bundle gs://shop/models --dry-run
     """
+    done = (_push_to_url if "://" in target else push_to_folder)(bundle, target, dry_run=dry_run)
+    click.echo(_json(done, dry_run) if as_json else _text(done, dry_run))
+
+
+def _push_to_url(bundle: Path, target: str, *, dry_run: bool) -> Pushed:
     from dualtower_trainer.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
     from dualtower_export.push import push_bundle
 
-    done = push_bundle(bundle, target, dry_run=dry_run)
-    click.echo(_json(done, dry_run) if as_json else _text(done, dry_run))
+    return push_bundle(bundle, target, dry_run=dry_run)
 
 
 def _json(done: Pushed, dry_run: bool) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from dualtower.bundle import CONTAINER_ROOT
 from dualtower.server_compute import AIMS, compute_for
 from dualtower_export.config import ExportConfig
-from dualtower_export.server_entries import model_entries
+from dualtower.server_entries import model_entries
 
 __all__ = [
     "batching_config",

@@ -22,7 +22,7 @@ from file_events import watch
 
 from dualtower.bundle import Bundle
 from dualtower_export.push import push_bundle
-from dualtower_export.push_parts import Part, parts_of
+from dualtower.push_parts import Part, parts_of
 
 
 def main() -> None:

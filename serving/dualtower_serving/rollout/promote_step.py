@@ -109,8 +109,9 @@ def _check_shadow(
     if not state.has_passed(version):
         raise GateFailed(
             f"version {version} has passed no shadow run against version {state.stable}, which "
-            f"is stable; run `dualtower rollout shadow {session.target.place} --version {version}`, "
-            "or say why none is needed with --skip-shadow REASON"
+            "is stable; run "
+            f"`dualtower rollout shadow {session.target.place} --version {version}`, or say why "
+            "none is needed with --skip-shadow REASON"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dualtower.bundle import Bundle
 from dualtower.errors import UsageError
 from dualtower_serving.rollout.load_step import declare
-from dualtower_serving.rollout.push_command import run_push
+from dualtower_serving.rollout.push_command import copy_bundle
 from dualtower_serving.rollout.records import write_configs
 from dualtower_serving.rollout.session import Outcome, Session
 
@@ -53,7 +53,7 @@ def push(
             f"dualtower export ... --version {free}"
         )
     facts = {"version": version, "fingerprint": fingerprint, "bundle": str(opened.path)}
-    pushed = run_push(opened.path, session.target.place, dry_run=session.dry_run)
+    pushed = copy_bundle(opened.path, session.target, dry_run=session.dry_run)
     facts |= {"written_bytes": pushed.written_bytes, "kept_bytes": pushed.kept_bytes}
     after = replace(
         state,

@@ -10,7 +10,7 @@ from pathlib import Path
 from dualtower.bundle import MANIFEST, Bundle
 from dualtower.bundle_files import sha256_of
 from dualtower.pushed import PUSH_ORDER, bundle_place, model_place, place_of
-from dualtower_export.server_entries import model_entries
+from dualtower.server_entries import model_entries
 
 __all__ = ["SERVER_CONFIG", "Part", "PushedFile", "parts_of"]
 
