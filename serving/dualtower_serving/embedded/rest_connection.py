@@ -148,11 +148,8 @@ class RestConnection(asyncio.Protocol):
         connection = self._http
         if connection is None or self._state in (_State.REFUSING, _State.CLOSED):
             return
-        if self._state is _State.IDLE:
-            self._state = _State.HEAD
-            self._arm(self._limits.header_timeout_s, self._too_slow)
         try:
-            while self._state in (_State.HEAD, _State.BODY):
+            while self._state in (_State.IDLE, _State.HEAD, _State.BODY):
                 event = connection.next_event()
                 if isinstance(event, h11.Request):
                     self._begin(connection, event)
@@ -161,6 +158,9 @@ class RestConnection(asyncio.Protocol):
                 elif isinstance(event, h11.EndOfMessage):
                     self._end()
                 else:  # the rest is still to come
+                    if self._state is _State.IDLE and connection.trailing_data[0]:
+                        self._state = _State.HEAD
+                        self._arm(self._limits.header_timeout_s, self._too_slow)
                     return
         except h11.RemoteProtocolError as error:
             self._refuse(error.error_status_hint, f"no HTTP/1.1 request: {error}")
@@ -175,6 +175,9 @@ class RestConnection(asyncio.Protocol):
     def _begin(self, connection: h11.Connection, head: h11.Request) -> None:
         self._head = head
         self._state = _State.BODY
+        if not head.http_version.startswith(b"1."):
+            self._refuse(505, f"HTTP/{head.http_version.decode()} is not spoken here, HTTP/1.1 is")
+            return
         length = next((int(value) for name, value in head.headers if name == b"content-length"), 0)
         if length > self._limits.body_bytes:
             self._refuse_size(length)
@@ -265,9 +268,8 @@ class RestConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Waits for the next request, or takes the one that has already come."""
-        self._arm(_FORGET_S, self._forget)
-        if self._http is not None and self._http.trailing_data[0]:
-            self._loop.call_soon(self._advance)
+        self._arm(min(_FORGET_S, self._limits.idle_timeout_s), self._forget)
+        self._loop.call_soon(self._advance)
 
     def _forget(self) -> None:
         self._http = None

@@ -50,6 +50,12 @@ class RestFront:
             (),
             lambda: {(): len(self._shared.connections)},
         )
+        metrics.watch(
+            "rest_body_bytes",
+            "Bodies of requests that are read or worked on.",
+            (),
+            lambda: {(): self._shared.body_bytes},
+        )
 
     async def listen(self, port: int) -> int:
         """Opens the port (0: a free one) and begins to answer; returns its number.
