@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from label_hammer import Expected, Hammer
@@ -62,3 +66,23 @@ def test_swaps_that_are_killed_anywhere_are_gone_on_with(running) -> None:
             assert made.unfinished is None
     _all_is_well(hammer)
     assert stopped > 0, "nothing was killed in time"
+
+
+def test_killed_at_every_single_step(running) -> None:
+    made, address, _ = running
+    child = Path(__file__).with_name("rollout_child.py")
+    done = subprocess.run(
+        [sys.executable, child, made.path, address], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = [json.loads(line) for line in done.stdout.splitlines()]
+    for step in ("promote", "rollback"):
+        ours = [run for run in runs if run["step"] == step]
+        assert [run["killed"] for run in ours] == [True] * (len(ours) - 1) + [False]
+        assert len(ours) > 10
+        for run in ours:
+            assert len(set(run["between"])) == 1, "a mixed pair"
+            assert run["between"][0] in (run["before"], run["wanted"])
+            assert set(run["after"]) == {run["wanted"]}
+        seen = {run["between"][0] for run in ours}
+        assert seen == {1, 2}, "killed on both sides of the reload"

@@ -173,4 +173,4 @@ def _number(value: float) -> float | None:
 
 
 def _stack(vectors: Mapping[Any, Any], keys: list[Any]) -> Any:
-    return np.array([vectors[key] for key in keys]).reshape(len(keys), -1)
+    return np.array([vectors[key] for key in keys]) if keys else np.zeros((0, 1))
