@@ -56,8 +56,14 @@ class Running:
         self._thread.join()
         self.loop.close()
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+    def connect(self, buffer_bytes: int = 0) -> socket.socket:
+        opened = socket.socket()
+        opened.settimeout(PATIENCE_S)
+        if buffer_bytes:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+        opened.connect(("127.0.0.1", self.port))
+        return opened
 
     def exchange(self, sent: bytes) -> bytes:
         """All that comes back until the server closes."""
@@ -312,7 +318,7 @@ def test_who_does_not_read_is_not_worked_for(start):
     running = start()
     asks = GET.replace(b"/m ", b"/%s " % (b"m" * 8000))
     batch, sent = asks * 20, 0
-    with running.connect() as opened:
+    with running.connect(buffer_bytes=16_384) as opened:
         opened.settimeout(1)
         with contextlib.suppress(TimeoutError):
             while sent < 200_000_000:
