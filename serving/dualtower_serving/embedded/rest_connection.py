@@ -306,8 +306,10 @@ class RestConnection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Closes after the caller has read the answer, or soon."""
-        if self._transport.can_write_eof():
+        try:
             self._transport.write_eof()
+        except OSError:  # the caller has gone, which the loop will learn next
+            self._transport.abort()
         self._arm(_LINGER_S + self._limits.send_timeout_s * self._stuck, self._transport.abort)
 
     # what it holds
