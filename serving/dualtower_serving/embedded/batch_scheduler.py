@@ -69,16 +69,23 @@ class BatchScheduler:
         self._queues: OrderedDict[BatchQueue, BatchingRunner] = OrderedDict()  # with something in
         self._threads: list[threading.Thread] = []
         self._sleepers: list[_Sleeper] = []
+        self._hurried = False
         self._closed = False
 
     def runner(self, model: str, servable: Servable, settings: BatchingSettings) -> BatchingRunner:
         """The runner of one loaded version; versions never share a batch."""
         return BatchingRunner(self, model, servable, settings)
 
+    def hurry(self) -> None:
+        """From now on no batch waits for more requests: the server is about to stop."""
+        with self._lock:
+            self._hurried = True
+            self._call_a_thread(time.monotonic_ns())
+
     def close(self) -> None:
         """Runs what waits, then ends the threads. Later requests are refused."""
         with self._lock:
-            self._closed = True
+            self._hurried = self._closed = True
             for sleeper in tuple(self._sleepers):
                 self._wake(sleeper)
         for thread in self._threads:
@@ -102,7 +109,7 @@ class BatchScheduler:
             queue.add(request, now_ns)
             runner.queues[key] = queue
             self._queues.setdefault(queue, runner)
-            if queue.ready(now_ns) > ready:
+            if self._hurried or queue.ready(now_ns) > ready:
                 self._call_a_thread(now_ns)
             elif was_empty:
                 self._call_a_thread(queue.due_ns())
@@ -184,7 +191,7 @@ class BatchScheduler:
             due_ns = queue.due_ns()
             if due_ns is None:
                 continue
-            if due_ns <= now_ns or runner.closed or self._closed:
+            if due_ns <= now_ns or runner.closed or self._hurried:
                 return queue, None
             next_ns = due_ns if next_ns is None else min(next_ns, due_ns)
         return None, next_ns

@@ -150,6 +150,8 @@ class RunningModels:
 
     async def drain(self, limit_s: float) -> None:
         """Refuses new calls and lets running ones finish."""
+        if self._scheduler is not None:
+            self._scheduler.hurry()
         fronts = [self._grpc.stop(drain_s=limit_s)]
         if self._rest is not None:
             fronts.append(self._rest.stop(limit_s))

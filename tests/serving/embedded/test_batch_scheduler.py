@@ -585,6 +585,18 @@ def test_timeouts_of_several_queues_are_kept_by_one_thread(bench):
     assert sorted(run(main)[:2]) == ["other", "quick"]
 
 
+def test_a_server_that_is_about_to_stop_waits_for_nobody(bench):
+    one = bench(max_batch_size=100, batch_timeout_micros=HOUR_US)
+
+    async def main():
+        waiting = asyncio.ensure_future(one.call("rows", x=[1]))
+        await asyncio.sleep(0)
+        one.scheduler.hurry()
+        return (await waiting).tolist(), (await one.call("rows", x=[1, 2])).tolist()
+
+    assert run(main) == ([1], [2, 2])
+
+
 def test_closing_a_runner_answers_what_it_has_taken(bench):
     one = bench(threads=2, max_batch_size=100, batch_timeout_micros=HOUR_US)
 
