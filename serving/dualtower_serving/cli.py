@@ -11,13 +11,12 @@ from types import FrameType
 
 import click
 
-from dualtower.bundle import Bundle
-from dualtower.errors import UnavailableError
+from dualtower.bundle import MODELS, Bundle
+from dualtower.errors import UnavailableError, UsageError
 from dualtower.progress import say
 from dualtower.server_compute import AIMS
 from dualtower_serving import engines
 from dualtower_serving.engines import Plan
-from dualtower_serving.failures import explain
 from dualtower_serving.launch import READY_TIMEOUT_S, RunningServer, prepare, start
 
 __all__ = ["serve"]
@@ -37,9 +36,17 @@ __all__ = ["serve"]
     "--port", default=8500, show_default=True, help="Where gRPC is answered; 0: a free one."
 )
 @click.option(
+    "--rest-port",
+    type=int,
+    help="Where REST and Prometheus metrics are answered; 0: a free one. Default: the port after "
+    "--port, 8501 beside 8500.",
+)
+@click.option("--no-rest", is_flag=True, help="gRPC alone.")
+@click.option(
     "--batching/--no-batching",
-    default=None,
-    help="Batch requests of different callers. Default: where the engine has it.",
+    default=True,
+    show_default=True,
+    help="Let requests of different callers share a run.",
 )
 @click.option(
     "--image", default=engines.DEFAULT_IMAGE, show_default=True, help="Image of the docker engine."
@@ -72,7 +79,9 @@ def serve(
     bundle: Path,
     engine: str,
     port: int,
-    batching: bool | None,
+    rest_port: int | None,
+    no_rest: bool,
+    batching: bool,
     image: str,
     aim: str,
     flags: tuple[str, ...],
@@ -81,13 +90,14 @@ def serve(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Serve a BUNDLE with TensorFlow Serving's gRPC until Ctrl-C or SIGTERM.
+    """Serve a BUNDLE with TensorFlow Serving's gRPC and REST until Ctrl-C or SIGTERM.
 
     Prints the address once all three models answer; ask it with `dualtower recommend`.
     """
     opened = Bundle.open(bundle)
+    rest = _rest_port(port, rest_port, no_rest=no_rest)
     if dry_run:
-        _dry_run(opened, engine, port, batching, image, aim, flags, as_json=as_json)
+        _dry_run(opened, engine, port, rest, batching, image, aim, flags, as_json=as_json)
         return
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -95,6 +105,7 @@ def serve(
             opened,
             engine=engine,
             port=port,
+            rest_port=rest,
             batching=batching,
             image=image,
             flags=flags,
@@ -106,8 +117,7 @@ def serve(
             _print_ready(server, opened, as_json=as_json)
             while not server.wait(timeout_s=0.5):
                 pass
-            last = server.log_tail(100)
-            raise UnavailableError(explain(server.engine, server.exit_code, last, port=server.port))
+            raise UnavailableError(server.why_it_ended())
     except KeyboardInterrupt:
         say("stopped")
 
@@ -116,7 +126,8 @@ def _dry_run(
     bundle: Bundle,
     engine: str,
     port: int,
-    batching: bool | None,
+    rest_port: int | None,
+    batching: bool,
     image: str,
     aim: str,
     flags: tuple[str, ...],
@@ -124,10 +135,11 @@ def _dry_run(
     as_json: bool,
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="dualtower-serve-") as runtime:
-        plan, port = prepare(
+        plan, port, rest_port = prepare(
             bundle,
             engine=engine,
             port=port,
+            rest_port=rest_port,
             batching=batching,
             image=image,
             flags=flags,
@@ -135,9 +147,19 @@ def _dry_run(
             runtime=Path(runtime),
         )
         say(f"# {plan.engine} would read this models.config:\n{bundle.models_config()}")
-    facts = {"engine": plan.engine, "port": port, "command": plan.command,
-             "environment": dict(plan.environment)}  # fmt: skip
+    facts = {"engine": plan.engine, "port": port, "rest_port": rest_port,
+             "command": plan.command, "environment": dict(plan.environment)}  # fmt: skip
     click.echo(json.dumps(facts, indent=2) if as_json else shlex.join(plan.command))
+
+
+def _rest_port(port: int, rest_port: int | None, *, no_rest: bool) -> int | None:
+    if no_rest:
+        if rest_port is not None:
+            raise UsageError(f"--no-rest and --rest-port {rest_port} contradict each other")
+        return None
+    if rest_port is not None:
+        return rest_port
+    return port + 1 if port else 0
 
 
 def _announce(plan: Plan) -> None:
@@ -149,6 +171,7 @@ def _print_ready(server: RunningServer, bundle: Bundle, *, as_json: bool) -> Non
     if as_json:
         facts = {
             "address": server.address,
+            "rest_address": server.rest_address,
             "engine": server.engine,
             "pid": server.pid,
             "fingerprint": bundle.fingerprint,
@@ -157,6 +180,8 @@ def _print_ready(server: RunningServer, bundle: Bundle, *, as_json: bool) -> Non
         click.echo(json.dumps(facts))
     else:
         click.echo(server.address)
+    if server.rest_address:
+        say(f"  REST at http://{server.rest_address}/v1/models/{MODELS[0]}")
     say(f"✓ serving version {bundle.version} of {bundle.fingerprint[:12]}; Ctrl-C stops it")
 
 

@@ -2,7 +2,9 @@
 
 binary     tensorflow_model_server on PATH
 docker     the stock image, where a Docker engine answers
-embedded   dualtower-model-server: this Python, the same gRPC and flags, no batching yet
+embedded   dualtower-model-server: this Python, the same API and flags
+
+All three get the same flags, so that one can stand in for the other.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ BINARY = "tensorflow_model_server"
 # older than ours: the ops of a bundle are kept to those that it knows.
 DEFAULT_IMAGE = "tensorflow/serving:2.20.0"
 _CONTAINER_PORT = 8500
+_CONTAINER_REST_PORT = 8501
 _DOCKER_ANSWER_S = 10.0
 # a bundle never changes: what fails to load once fails always, and by default six times in a row
 _FAIL_FAST = "--max_num_load_retries=0"
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "1"}
+_MONITORING = "monitoring.config"
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def plan(
     *,
     port: int,
     models_config: Path,
-    batching: bool | None = None,
+    rest_port: int | None = None,
+    batching: bool = True,
     image: str = DEFAULT_IMAGE,
     flags: Sequence[str] = (),
     aim: str = AIMS[0],
@@ -95,26 +100,27 @@ def plan(
         bundle: what is served.
         port: where gRPC is answered.
         models_config: the configuration with this machine's absolute paths.
-        batching: None takes it where the engine has it.
+        rest_port: where REST and, if the bundle configures them, metrics are answered; None: not.
+        batching: whether requests of different callers share a run.
         image: the container image.
         flags: further flags of the model server, "--name=value"; they win over those set here.
         aim: what the cores are spent on; see `server_compute`.
 
     Raises:
-        UsageError: batching was asked of the embedded engine, or there is no such aim.
+        UsageError: there is no such aim.
     """
     compute = compute_for(aim)
     flags = (*compute.flags, *flags)
     environment = {**_ENVIRONMENT, **compute.environment}
-    if engine == "embedded" and batching:
-        raise UsageError(
-            "the embedded engine does not batch; leave --batching out, "
-            f"or install {BINARY} or Docker and use that engine"
-        )
-    batched = engine != "embedded" if batching is None else batching
     if engine == "docker":
         return _docker_plan(
-            bundle, port=port, image=image, batching=batched, flags=flags, environment=environment
+            bundle,
+            port=port,
+            rest_port=rest_port,
+            image=image,
+            batching=batching,
+            flags=flags,
+            environment=environment,
         )
     program = (
         (BINARY,)
@@ -125,17 +131,17 @@ def plan(
         *program,
         f"--port={port}",
         f"--model_config_file={models_config}",
-        _FAIL_FAST,
-        *(_batching_flags(str(bundle.serving_path)) if batched else ()),
+        *_bundle_flags(bundle, str(bundle.serving_path), rest_port=rest_port, batching=batching),
         *flags,
     )
-    return Plan(engine, command, environment, batching=batched)
+    return Plan(engine, command, environment, batching=batching)
 
 
 def _docker_plan(
     bundle: Bundle,
     *,
     port: int,
+    rest_port: int | None,
     image: str,
     batching: bool,
     flags: Sequence[str],
@@ -143,27 +149,41 @@ def _docker_plan(
 ) -> Plan:
     name = f"dualtower-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     variables = [f"--env={key}={value}" for key, value in environment.items()]
+    published = [f"--publish={port}:{_CONTAINER_PORT}"]
+    if rest_port is not None:
+        published.append(f"--publish={rest_port}:{_CONTAINER_REST_PORT}")
+    inside = None if rest_port is None else _CONTAINER_REST_PORT
     command = (
         "docker",
         "run",
         "--rm",
+        "--init",  # the server as process 1 would not hear SIGTERM
         f"--name={name}",
-        f"--publish={port}:{_CONTAINER_PORT}",
+        *published,
         f"--volume={bundle.serving_path}:{CONTAINER_ROOT}:ro",
         *variables,
         f"--entrypoint={BINARY}",
         image,
         f"--port={_CONTAINER_PORT}",
         f"--model_config_file={CONTAINER_ROOT}/models.config",
-        _FAIL_FAST,
-        *(_batching_flags(CONTAINER_ROOT) if batching else ()),
+        *_bundle_flags(bundle, CONTAINER_ROOT, rest_port=inside, batching=batching),
         *flags,
     )
     return Plan("docker", command, cleanup=("docker", "rm", "--force", name), batching=batching)
 
 
-def _batching_flags(serving: str) -> tuple[str, ...]:
-    return ("--enable_batching", f"--batching_parameters_file={serving}/batching.config")
+def _bundle_flags(
+    bundle: Bundle, serving: str, *, rest_port: int | None, batching: bool
+) -> list[str]:
+    """Those that name the bundle's files, which the server sees below `serving`."""
+    flags = [_FAIL_FAST]
+    if batching:
+        flags += ["--enable_batching", f"--batching_parameters_file={serving}/batching.config"]
+    if rest_port is not None:
+        flags.append(f"--rest_api_port={rest_port}")
+        if (bundle.serving_path / _MONITORING).is_file():
+            flags.append(f"--monitoring_config_file={serving}/{_MONITORING}")
+    return flags
 
 
 def _docker_problem() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -29,6 +30,8 @@ READY_TIMEOUT_S = 180.0
 _GRACE_S = 30.0
 _POLL_S = 0.1
 _KEPT_LINES = 400
+# after the models are ready; the stock server goes on without REST if it cannot listen
+_REST_S = 10.0
 
 
 class RunningServer:
@@ -37,18 +40,28 @@ class RunningServer:
     Attributes:
         address: "localhost:PORT", what a client takes.
         port: the port.
+        rest_address: the same of REST, "" if it is off.
+        rest_port: its port, None if it is off.
         engine: binary, docker or embedded.
         command: the exact command that runs.
         pid: the server's process id (with docker, that of `docker run`).
     """
 
     def __init__(
-        self, plan: Plan, *, port: int, runtime: Path, log: Callable[[str], None] | None
+        self,
+        plan: Plan,
+        *,
+        port: int,
+        rest_port: int | None,
+        runtime: Path,
+        log: Callable[[str], None] | None,
     ) -> None:
         self.engine = plan.engine
         self.command = plan.command
         self.port = port
         self.address = f"localhost:{port}"
+        self.rest_port = rest_port
+        self.rest_address = "" if rest_port is None else f"localhost:{rest_port}"
         self.exit_code: int | None = None
         self._log = log
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -108,7 +121,7 @@ class RunningServer:
         self.close()
 
     def wait_until_ready(self, timeout_s: float) -> None:
-        """Returns when every model of the bundle has an AVAILABLE version.
+        """Returns when every model of the bundle has an AVAILABLE version, and REST answers.
 
         Raises:
             UnavailableError: the server ended, or was not ready in time; with its last lines.
@@ -129,10 +142,35 @@ class RunningServer:
                     waiting.pop(0)
                 else:
                     time.sleep(_POLL_S)
+        deadline = time.monotonic() + _REST_S
+        while self.rest_port is not None and not _rest_answers(self.rest_port):
+            if not self.running:
+                raise self._failure(self.exit_code)
+            if time.monotonic() > deadline:
+                raise self._failure(None)
+            time.sleep(_POLL_S)
+
+    def why_it_ended(self) -> str:
+        """An explanation by its last lines."""
+        return explain(
+            self.engine,
+            self.exit_code,
+            list(self._lines),
+            port=self.port,
+            rest_port=self.rest_port,
+        )
 
     def _failure(self, exit_code: int | None) -> UnavailableError:
         self._reader.join(1.0 if exit_code is not None else 0.0)
-        return UnavailableError(explain(self.engine, exit_code, list(self._lines), port=self.port))
+        return UnavailableError(
+            explain(
+                self.engine,
+                exit_code,
+                list(self._lines),
+                port=self.port,
+                rest_port=self.rest_port,
+            )
+        )
 
     def _read_pid(self) -> int:
         line = self._control_line()
@@ -161,7 +199,8 @@ def start(
     *,
     engine: str = "auto",
     port: int = 0,
-    batching: bool | None = None,
+    rest_port: int | None = None,
+    batching: bool = True,
     image: str = engines.DEFAULT_IMAGE,
     flags: Sequence[str] = (),
     aim: str = AIMS[0],
@@ -175,7 +214,8 @@ def start(
         bundle: the folder, or the opened bundle.
         engine: auto, binary, docker or embedded; see `engines`.
         port: where gRPC is answered; 0 takes a free one.
-        batching: None takes it where the engine has it.
+        rest_port: where REST and metrics are answered; 0 takes a free one, None leaves them off.
+        batching: whether requests of different callers share a run.
         image: the image of the docker engine.
         flags: further flags of the model server, "--name=value".
         aim: throughput or latency; see `server_compute`.
@@ -185,7 +225,7 @@ def start(
 
     Raises:
         BundleError: the folder is no whole bundle.
-        UnavailableError: the port is in use, the engine cannot run, or the start failed.
+        UnavailableError: a port is in use, the engine cannot run, or the start failed.
 
     Example:
         with start("bundle", engine="embedded") as server:
@@ -194,10 +234,11 @@ def start(
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     runtime = Path(tempfile.mkdtemp(prefix="dualtower-serve-"))
     try:
-        plan, port = prepare(
+        plan, port, rest_port = prepare(
             opened,
             engine=engine,
             port=port,
+            rest_port=rest_port,
             batching=batching,
             image=image,
             flags=flags,
@@ -206,7 +247,7 @@ def start(
         )
         if announce is not None:
             announce(plan)
-        server = RunningServer(plan, port=port, runtime=runtime, log=log)
+        server = RunningServer(plan, port=port, rest_port=rest_port, runtime=runtime, log=log)
     except BaseException:
         _remove(runtime)
         raise
@@ -223,13 +264,14 @@ def prepare(
     *,
     engine: str,
     port: int,
-    batching: bool | None,
+    rest_port: int | None,
+    batching: bool,
     image: str,
     flags: Sequence[str],
     aim: str = AIMS[0],
     runtime: Path,
-) -> tuple[Plan, int]:
-    """The plan, with its configuration written into `runtime`, and the port."""
+) -> tuple[Plan, int, int | None]:
+    """The plan, with its configuration written into `runtime`, and the ports."""
     for model in MODELS:
         version = bundle.model_path(model) / str(bundle.version)
         if not (version / "saved_model.pb").is_file():
@@ -239,20 +281,26 @@ def prepare(
             )
     chosen = engines.choose(engine)
     port = port or free_port()
-    _check_port(port)
+    _check_port(port, option="--port")
+    if rest_port is not None:
+        rest_port = rest_port or free_port()
+        _check_port(rest_port, option="--rest-port")
+        if rest_port == port:
+            raise UsageError(f"REST and gRPC cannot share port {port}; choose another --rest-port")
     models_config = runtime / "models.config"
     models_config.write_text(bundle.models_config(), encoding="utf-8")
     plan = engines.plan(
         chosen,
         bundle,
         port=port,
+        rest_port=rest_port,
         models_config=models_config,
         batching=batching,
         image=image,
         flags=flags,
         aim=aim,
     )
-    return plan, port
+    return plan, port, rest_port
 
 
 def free_port() -> int:
@@ -262,9 +310,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _check_port(port: int) -> None:
+def _rest_answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("localhost", port, timeout=2.0)
+    try:
+        connection.request("GET", f"/v1/models/{MODELS[0]}")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _check_port(port: int, *, option: str) -> None:
     if not 0 < port < 65536:
-        raise UsageError(f"a port lies between 1 and 65535, got {port}")
+        raise UsageError(f"a port lies between 1 and 65535, got {option} {port}")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -272,7 +331,7 @@ def _check_port(port: int) -> None:
         except OSError as error:
             raise UnavailableError(
                 f"port {port} cannot be used ({error.strerror}); stop the server that holds it "
-                f"(`ss -ltnp 'sport = :{port}'` names it), or choose another with --port"
+                f"(`ss -ltnp 'sport = :{port}'` names it), or choose another with {option}"
             ) from error
 
 

@@ -166,6 +166,7 @@ def write(folder: Path, *, salt: str, version: int) -> None:
     (folder / "serving" / "batching.config").write_text(
         "max_batch_size { value: 32 }\npad_variable_length_inputs: true\n"
     )
+    (folder / "serving" / "monitoring.config").write_text("prometheus_config { enable: true }\n")
     write_manifest(folder, {"version": version, "space": space(salt)})
 
 

@@ -1,0 +1,128 @@
+"""Model servers as processes, for the tests of every folder.
+
+They are `dualtower-model-server`, or whatever $DUALTOWER_SERVER_CMD names: a command that stays in
+the foreground, with {flags} where the flags belong.
+
+    DUALTOWER_SERVER_CMD='tensorflow_model_server {flags}' pytest tests/integration tests/serving
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dualtower_clients import ClientError, ServingClient
+from dualtower_serving.launch import free_port
+
+VARIABLE = "DUALTOWER_SERVER_CMD"
+OURS = f"{shlex.quote(sys.executable)} -m dualtower_serving.embedded.model_server {{flags}}"
+
+
+@dataclass
+class ModelServer:
+    """A model server's process."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log_path: Path
+
+    @property
+    def address(self) -> str:
+        return f"localhost:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def wait_ready(self, *models: str, timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        with ServingClient(self.address) as client:
+            for model in models:
+                while True:
+                    assert self.process.poll() is None, self.log
+                    assert time.monotonic() < deadline, self.log
+                    try:
+                        if any(one.state == "AVAILABLE" for one in client.status(model)):
+                            break
+                    except ClientError:
+                        pass
+                    time.sleep(0.05)
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def server_command() -> Callable[[Sequence[str]], list[str]]:
+    """The command that starts a model server with these flags."""
+    template = os.environ.get(VARIABLE) or OURS
+    if "{flags}" not in template:
+        raise pytest.UsageError(f"{VARIABLE} needs {{flags}} where they belong, got {template!r}")
+
+    first, *rest = shlex.split(template)
+    first = shutil.which(first) or first  # tests put stand-ins of the same name in front of PATH
+
+    def command(flags: Sequence[str]) -> list[str]:
+        parts = [list(flags) if word == "{flags}" else [word] for word in rest]
+        return [first, *(word for part in parts for word in part)]
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def only_ours() -> None:
+    """For what the stock server does otherwise on purpose, or prints in other words."""
+    if os.environ.get(VARIABLE):
+        pytest.skip(f"{VARIABLE} names another server, which may differ here")
+
+
+@pytest.fixture
+def model_server(tmp_path, server_command) -> Iterator[Callable[..., ModelServer]]:
+    """Starts a model server with flags, on a free port unless one is given."""
+    yield from _launching(tmp_path, server_command)
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory, server_command) -> Iterator[Callable[..., ModelServer]]:
+    """As `model_server`, for servers that the tests of a module share."""
+    yield from _launching(tmp_path_factory.mktemp("server"), server_command)
+
+
+def _launching(
+    folder: Path, server_command: Callable[[Sequence[str]], list[str]]
+) -> Iterator[Callable[..., ModelServer]]:
+    started: list[ModelServer] = []
+
+    def launch(*flags: str, port: int | None = None) -> ModelServer:
+        port = port or free_port()
+        log_path = folder / f"server-{len(started)}.log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                server_command([f"--port={port}", *flags]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "TF_NUM_INTRAOP_THREADS": "2"},
+                start_new_session=True,  # a command may be a script; its children end with it
+            )
+        server = ModelServer(process, port, log_path)
+        started.append(server)
+        return server
+
+    yield launch
+    for server in started:
+        if server.process.poll() is None:
+            os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait()
