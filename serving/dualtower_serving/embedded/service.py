@@ -20,6 +20,7 @@ from dualtower_serving.embedded.model_config import ModelSettings
 from dualtower_serving.embedded.predict import AnswerSettings, predict
 from dualtower_serving.embedded.served_models import Lease, ServedModels
 from dualtower_serving.embedded.status import Code, StatusError
+from dualtower_serving.embedded.version_gauge import watch_versions
 
 __all__ = ["ModelService"]
 
@@ -51,6 +52,7 @@ class ModelService:
         self._configuring = threading.Lock()
         self._settings: dict[str, ModelSettings] = {}
         self._labels: Labels = {}
+        watch_versions(self._metrics, lambda: list(self._settings), models.states)
 
     async def predict(
         self, request: inference_pb2.PredictRequest, call: Call

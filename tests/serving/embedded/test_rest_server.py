@@ -168,6 +168,11 @@ def test_latency_of_rest_is_under_its_own_names(rest: Rest):
     assert rest.metric(run) > 0
 
 
+def test_the_versions_that_answer_are_shown(rest: Rest):
+    assert rest.metric(':dualtower:model_version_available{model_name="slow",version="1"}') == 1
+    assert rest.metric(":dualtower:model_version_available{") == 2
+
+
 def test_many_callers_at_once_are_all_answered(rest: Rest):
     def call(number: int) -> bool:
         with contextlib.suppress(OSError):
