@@ -74,9 +74,14 @@ def answers_of(
     Returns:
         Answers for the requests of which nothing is left to run.
     """
+    timeout_ms = _timeout_ms(pieces, now_ns)
     rows = sum(piece.rows for piece in pieces)
-    padded_rows = batch_tensors.allowed_rows(rows, settings.allowed_batch_sizes) if rows else 0
     try:
+        if rows == 0:  # a request alone, as without batching: nothing to pad, to cut, to check
+            ran(0, 0)
+            alone = {name: pieces[0].feed(name) for name in inputs}
+            return _finished(pieces[0], graph.run(alone, outputs, timeout_ms=timeout_ms), outputs)
+        padded_rows = batch_tensors.allowed_rows(rows, settings.allowed_batch_sizes)
         feeds = {
             name: batch_tensors.merge(
                 name,
@@ -87,11 +92,8 @@ def answers_of(
             for name in inputs
         }
         ran(rows, padded_rows)
-        values = graph.run(feeds, outputs, timeout_ms=_timeout_ms(pieces, now_ns))
-        if rows:
-            parts = batch_tensors.split(values, [piece.rows for piece in pieces], padded_rows)
-        else:
-            parts = [values]  # as without batching: nothing to cut, nothing to check
+        values = graph.run(feeds, outputs, timeout_ms=timeout_ms)
+        parts = batch_tensors.split(values, [piece.rows for piece in pieces], padded_rows)
         return [
             answer
             for piece, part in zip(pieces, parts, strict=True)

@@ -222,8 +222,13 @@ class BatchScheduler:
         elif len(self._threads) < self._limit:
             name = f"{self._name}_{len(self._threads)}"
             thread = threading.Thread(target=self._serve, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more; those that run will come to it
+                if not self._threads:
+                    raise
+            else:
+                self._threads.append(thread)
 
     def _is_alarmed(self, due_ns: int | None) -> bool:
         """Whether a thread sleeps that will look at the queues by then of its own accord."""

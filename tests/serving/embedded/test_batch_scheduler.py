@@ -382,19 +382,26 @@ def test_a_wrong_dtype_harms_only_its_sender(bench):
 
 
 def test_no_rows_are_answered_at_once(bench):
-    one = bench(max_batch_size=4, batch_timeout_micros=HOUR_US, allowed_batch_sizes=(4,))
+    one = bench(
+        max_batch_size=4,
+        batch_timeout_micros=HOUR_US,
+        allowed_batch_sizes=(4,),
+        pad_variable_length_inputs=True,
+    )
 
     async def main():
         waiting = asyncio.ensure_future(one.call("double", x=[1]))
         await asyncio.sleep(0)
         empty = await one.call("double", x=[])
         summed = await one.call("whole", x=[])  # a scalar output is no matter without batching
+        wide = await one.call("same", wide=np.zeros((0, 3), np.float32))
         waiting.cancel()
-        return empty, summed
+        return empty, summed, wide
 
-    empty, summed = run(main)
+    empty, summed, wide = run(main)
     assert (empty.shape, empty.dtype, summed.tolist()) == ((0,), np.float32, 0)
-    assert one.counted.batches == [(0, 0), (0, 0)]
+    assert wide.shape == (0, 3)
+    assert one.counted.batches == [(0, 0)] * 3
 
 
 def test_a_full_queue_refuses(bench):
