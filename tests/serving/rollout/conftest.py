@@ -124,5 +124,3 @@ def serve_target(model_server) -> Callable[..., str]:
         return server.address
 
     return start
-
-

@@ -79,12 +79,12 @@ def test_all_of_them_or_none_and_a_part_is_gone_on_with(two) -> None:
     # one is away: nothing is begun
     second.away = True
     for action in (lambda: made.load(2), lambda: made.run(sync)):
-        with pytest.raises(UnavailableError, match=f"nothing was changed.*{second.address}: away"):
+        with pytest.raises(UnavailableError, match=rf"nothing was changed.*{second.address}: away"):
             action()
     second.away = False
     made.load(2)
     second.away = True
-    with pytest.raises(UnavailableError, match=f"no label has moved.*{second.address}"):
+    with pytest.raises(UnavailableError, match=rf"no label has moved.*{second.address}"):
         made.promote(2)
     assert (_stable(first), made.unfinished) == (1, None)
     second.away = False
@@ -99,7 +99,7 @@ def test_all_of_them_or_none_and_a_part_is_gone_on_with(two) -> None:
         found = overview(session)
     assert not found["in_line"]
     assert list(found["trouble"]) == [first.address], "the journal says 1 until it is done"
-    with pytest.raises(UsageError, match="promote of version 2 was begun at .* and not finished"):
+    with pytest.raises(UsageError, match=r"promote of version 2 was begun at .* and not finished"):
         made.load(2)
     second.refuses_labels = False
     assert made.promote(2).state.stable == 2
@@ -107,7 +107,7 @@ def test_all_of_them_or_none_and_a_part_is_gone_on_with(two) -> None:
 
     # back without the one that is away, which is brought in line later
     second.away = True
-    with pytest.raises(GateFailed, match="version 1 .* is stable again, but for servers that do"):
+    with pytest.raises(GateFailed, match=r"version 1 .* is stable again, but for servers that do"):
         made.rollback()
     second.away = False
     assert (_stable(first), _stable(second)) == (1, 2)
@@ -172,7 +172,7 @@ def test_other_models_stay_and_a_mixed_server_is_not_taken_over(
         config.CopyFrom(_config(made, {"user_tower": 2, "item_tower": 1, "recommender": 1}))
         client.reload(config)
     made.target.journal.unlink()
-    with pytest.raises(UsageError, match="stable .* user_tower 2, item_tower 1.*a mixed pair"):
+    with pytest.raises(UsageError, match=r"stable .* user_tower 2, item_tower 1.*a mixed pair"):
         made.run(load, version=2, servers=[server.address], others=base)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import time
 
 import pytest
 
 from dualtower.errors import BundleError, GateFailed, UnavailableError, UsageError
 from dualtower_clients import ModelNotFound, Recommender, ServingClient
+from dualtower_serving.rollout.load_step import load
 from dualtower_serving.rollout.overview import overview
+from dualtower_serving.rollout.promote_step import promote
 from dualtower_serving.rollout.prune_step import prune
 from dualtower_serving.rollout.push_step import push
 from dualtower_serving.rollout.shadow.report import Limits
@@ -49,13 +52,8 @@ def test_the_whole_road(place, pairs, fingerprints, serve_target, requests_file)
     # the first pair
     with pytest.raises(UsageError, match="name each with --server"):
         made.load(1)
-    with (
-        pytest.raises(UsageError, match="--base-config FILE .*--no-other-models"),
-        made.session("load") as session,
-    ):
-        from dualtower_serving.rollout.load_step import load
-
-        load(session, servers=[address])
+    with pytest.raises(UsageError, match=r"--base-config FILE .*--no-other-models"):
+        made.run(load, servers=[address])
     with pytest.raises(BundleError, match=r"no whole .*/7 \(versions that are whole: 1\)"):
         made.load(7, address)
     assert made.load(1, address).state.labels == {"stable": 1, "canary": 1}
@@ -73,8 +71,6 @@ def test_the_whole_road(place, pairs, fingerprints, serve_target, requests_file)
     assert _stable(address) == (1, fingerprints[1]), "a load moves no label"
 
     # held against the first
-    from dualtower_serving.rollout.promote_step import promote
-
     with pytest.raises(GateFailed, match="passed no shadow run against version 1"):
         made.run(promote, version=2)
     with pytest.raises(UsageError, match="carries no requests"), made.session("shadow") as session:
@@ -138,9 +134,7 @@ def test_the_whole_road(place, pairs, fingerprints, serve_target, requests_file)
     stranger = made.path.parent / "stranger"
     shutil.copytree(pairs[3], stranger)
     text = (stranger / "bundle.json").read_text(encoding="utf-8")
-    (stranger / "bundle.json").write_text(
-        text.replace(fingerprints[3], "0" * 64), encoding="utf-8"
-    )
+    (stranger / "bundle.json").write_text(text.replace(fingerprints[3], "0" * 64), encoding="utf-8")
     with pytest.raises(UsageError, match=r"is, or was, bundle .*--version 7"):
         made.run(push, stranger)
     assert made.run(push, pairs[3]).changed
@@ -162,7 +156,7 @@ def test_a_new_version_that_died_and_a_server_that_started_again(
         while any(
             one.version == 2 and one.state == "AVAILABLE" for one in client.status("user_tower")
         ):
-            pass
+            time.sleep(0.05)
     with made.session("status", dry_run=True) as session:
         assert not overview(session)["in_line"]
     with pytest.raises(UnavailableError, match="no label has moved"):

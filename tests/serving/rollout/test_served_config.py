@@ -1,4 +1,4 @@
-"""What goes out to servers: complete, with other people's models, readable by TensorFlow Serving."""
+"""What goes out to servers: complete, with other models, and as TensorFlow Serving reads it."""
 
 from __future__ import annotations
 
