@@ -9,6 +9,7 @@ is nothing. Lists of lists must agree in size. Strings are text or base64 object
 
 from __future__ import annotations
 
+import contextlib
 from itertools import chain
 from typing import Any
 
@@ -103,7 +104,7 @@ def _flat(values: list[Any], dtype: int) -> NDArray[Any] | None:
         if not types <= _NUMBERS:
             return None
         with np.errstate(over="ignore"):  # beyond float32: infinite, as in the stock server
-            return np.array(values, np.float64).astype(_FLOATS[dtype], copy=False)
+            return _doubles(values, types).astype(_FLOATS[dtype], copy=False)
     if dtype in _INTEGERS:
         return _integers(values, _INTEGERS[dtype]) if types <= {int} else None
     if dtype == tensor_pb2.DT_BOOL:
@@ -111,6 +112,13 @@ def _flat(values: list[Any], dtype: int) -> NDArray[Any] | None:
     if dtype == tensor_pb2.DT_STRING:
         return _strings(values, types)
     return None
+
+
+def _doubles(values: list[Any], types: set[type]) -> NDArray[np.float64]:
+    if types == {int}:
+        with contextlib.suppress(OverflowError):
+            return np.array(values, np.int64).astype(np.float64)  # faster than one by one
+    return np.array(values, np.float64)
 
 
 def _integers(

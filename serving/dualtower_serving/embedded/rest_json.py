@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, NoReturn
 
 import orjson
@@ -54,9 +55,9 @@ def parse(body: bytes | bytearray, limits: RestLimits) -> Members:
     if not body:
         raise StatusError(Code.INVALID_ARGUMENT, "JSON Parse error: The document is empty")
     check_size(body, limits)
-    quick = _numbers(body)
-    if quick is not None:
-        return quick
+    plain = _plain(body)
+    if plain is not None:
+        return plain
     text = body.removeprefix(_BOM).decode("utf-8", "surrogateescape")
     if _SURROGATE.search(text):
         _check_surrogates(text)
@@ -100,13 +101,13 @@ def bytes_of(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _numbers(body: bytes | bytearray) -> Members | None:
-    """The same for a body of numbers, five times faster; None where anything else is in it.
+def _plain(body: bytes | bytearray) -> Members | None:
+    """The same for plain JSON, five times faster; None where it may not be the same.
 
-    orjson keeps the last of two members of a name. So the braces and the quotation marks are
-    counted: there may be no more than what it returned accounts for.
+    orjson keeps the last of two members of a name, where the first one counts. So the braces and
+    the quotation marks are counted: there may be no more than what it returned accounts for.
     """
-    if b"\\" in body:
+    if b"\\\\" in body:
         return None
     try:
         document = orjson.loads(body)
@@ -115,22 +116,41 @@ def _numbers(body: bytes | bytearray) -> Members | None:
     if type(document) is not dict:
         return None
     objects, strings = 1, len(document)
+    values: list[Any] = []
     members = []
     for name, value in document.items():
-        if type(value) is str:
-            strings += 1
-        elif type(value) is dict:
+        if type(value) is dict:
             objects, strings = objects + 1, strings + len(value)
+            values += value.values()
             value = tuple(value.items())
         elif type(value) is list and value and type(value[0]) is dict:
             if set(map(type, value)) != {dict}:
                 return None
             objects, strings = objects + len(value), strings + sum(map(len, value))
+            values += chain.from_iterable(map(dict.values, value))
             value = [tuple(one.items()) for one in value]
+        else:
+            values.append(value)
         members.append((name, value))
-    if body.count(b"{") != objects or body.count(b'"') != 2 * strings:
+    if body.count(b"{") != objects:
+        return None
+    quotes = body.count(b'"') - body.count(b'\\"')
+    if quotes != 2 * strings and quotes != 2 * (strings + _count_strings(values)):
         return None
     return tuple(members)
+
+
+def _count_strings(level: list[Any]) -> int:
+    """Strings among these values, and in the lists among them."""
+    count = 0
+    while level:
+        types = list(map(type, level))
+        count += types.count(str)
+        lists = types.count(list)
+        if lists < len(level):
+            level = [one for one in level if type(one) is list] if lists else []
+        level = list(chain.from_iterable(level))
+    return count
 
 
 def _value(text: str) -> Any:

@@ -1,10 +1,10 @@
-"""Numbers as the stock server prints them.
+"""Floats as the stock server prints them.
 
-Floats have 6 significant digits if that reads back as the same float, else 9 (float32) or 17
+They have 6 significant digits if that reads back as the same float, else 9 (float32) or 17
 (float64); whole ones end in `.0` unless they have an exponent. NaN and Infinity are bare.
 
 A whole array is done at once: numpy decides how many digits each value needs, and one `%` prints
-them all, three times as fast as `json.dumps`.
+them all, faster than `json.dumps`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["float_text", "float_texts", "integer_texts"]
+__all__ = ["float_text", "float_texts"]
 
 _DIGITS = {np.dtype(np.float32): 9, np.dtype(np.float64): 17}
 _FEW = 8  # up to here one by one is faster
@@ -48,13 +48,6 @@ def float_texts(array: NDArray[Any]) -> list[str]:
     for position in np.flatnonzero(~certain).tolist():
         texts[position] = float_text(values[position], digits)
     return texts
-
-
-def integer_texts(array: NDArray[Any]) -> list[str]:
-    """Each number of an integer array, or `true` and `false`, in C order."""
-    if array.dtype == np.bool_:
-        return ["true" if value else "false" for value in array.ravel().tolist()]
-    return list(map(str, array.ravel().tolist()))
 
 
 def _formats(flat: NDArray[Any], digits: int) -> tuple[list[str], NDArray[np.bool_]]:

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping
 from operator import add
 from typing import Any
 
+import orjson
 from numpy.typing import NDArray
 
 from dualtower_clients.proto import examples_pb2
-from dualtower_serving.embedded.rest_numbers import float_text, float_texts, integer_texts
+from dualtower_serving.embedded.rest_numbers import float_text, float_texts
 from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["classifications", "columns", "error", "regressions", "rows", "string"]
@@ -123,6 +124,9 @@ def _base64(raw: bytes) -> str:
 
 def _texts(array: NDArray[Any], *, keep: int, as_bytes: bool) -> list[str]:
     """The text of each element of the first `keep` dimensions; with 0 of the whole."""
+    if array.dtype.name in _INTEGERS:
+        elements = array.tolist() if keep else [array.tolist()]
+        return [text.decode() for text in map(orjson.dumps, elements)]
     texts = _values(array, as_bytes=as_bytes)
     for axis in range(array.ndim - 1, keep - 1, -1):
         size = array.shape[axis]
@@ -138,8 +142,6 @@ def _values(array: NDArray[Any], *, as_bytes: bool) -> list[str]:
     kind = array.dtype.name
     if kind in _FLOATS:
         return float_texts(array)
-    if kind in _INTEGERS:
-        return integer_texts(array)
     if kind == "object":
         return list(map(_base64 if as_bytes else string, array.ravel().tolist()))
     if array.size == 0:

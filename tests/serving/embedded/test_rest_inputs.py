@@ -292,6 +292,7 @@ def test_lists_deeper_than_an_array_can_be():
 
 
 @given(st.binary(max_size=40), st.sampled_from(["", "strip", "dots", "spaces"]))
+@settings(deadline=None)
 def test_base64(raw: bytes, change: str):
     text = base64.b64encode(raw).decode()
     if change == "strip":

@@ -52,6 +52,7 @@ def plain(value: Any) -> Any:
 
 
 @given(DOCUMENTS, st.sampled_from([None, 1]), st.booleans())
+@settings(deadline=None)
 def test_json_is_read_as_json(document: dict[str, Any], indent: int | None, plain_ascii: bool):
     body = json.dumps(document, indent=indent, ensure_ascii=plain_ascii).encode()
     read = plain(parse(body))

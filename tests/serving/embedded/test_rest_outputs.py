@@ -87,6 +87,7 @@ def test_arrays_come_back_as_they_were(array: np.ndarray):
 
 
 @given(st.lists(st.binary(max_size=6) | st.text(max_size=4).map(str.encode), max_size=5))
+@settings(deadline=None)
 def test_any_bytes_make_valid_json(values: list[bytes]):
     array = np.empty(len(values), object)
     array[:] = values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualtower_clients.proto import inference_pb2
@@ -92,6 +92,7 @@ def test_targets(target: str, path: str):
 
 
 @given(st.text("/:%a1é?#models versions", max_size=40), st.sampled_from(["GET", "POST", "x"]))
+@settings(deadline=None)
 def test_any_target_has_a_meaning_or_none(tail: str, verb: str):
     path = path_of(f"/v1/models{tail}")
     with contextlib.suppress(StatusError):
