@@ -117,15 +117,15 @@ def _flat(values: list[Any], dtype: int) -> NDArray[Any] | None:
 def _doubles(values: list[Any], types: set[type]) -> NDArray[np.float64]:
     if types == {int}:
         with contextlib.suppress(OverflowError):
-            return np.array(values, np.int64).astype(np.float64)  # faster than one by one
-    return np.array(values, np.float64)
+            return np.fromiter(values, np.int64, len(values)).astype(np.float64)
+    return np.fromiter(values, np.float64, len(values))
 
 
 def _integers(
     values: list[int], kind: type[np.signedinteger[Any]] | type[np.unsignedinteger[Any]]
 ) -> NDArray[Any] | None:
     try:
-        wide = np.array(values, np.uint64 if kind is np.uint64 else np.int64)
+        wide = np.fromiter(values, np.uint64 if kind is np.uint64 else np.int64, len(values))
     except OverflowError:
         return None
     limits = np.iinfo(kind)
