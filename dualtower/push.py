@@ -31,11 +31,11 @@ from dualtower.progress import step, track
 from dualtower.push_parts import SERVER_CONFIG, Part, parts_of
 from dualtower.push_store import Folder, Store, folder_errors, is_same
 from dualtower.push_target import check_version, newest_version, whole_files
+from dualtower.pushed import PUSH_LOCK
 
 __all__ = ["Pushed", "push_to_folder", "push_to_store", "whole_bundle"]
 
 _STAGING = ".staging"
-_LOCK = ".push.lock"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def push_to_folder(path: Path, target: str, *, dry_run: bool = False) -> Pushed:
     """
     bundle = whole_bundle(path)
     place = _place(target, bundle)
-    alone = nullcontext() if dry_run else exclusive_lock(Path(place, _LOCK))
+    alone = nullcontext() if dry_run else exclusive_lock(Path(place, PUSH_LOCK))
     return push_to_store(
         Folder(), bundle, place, dry_run=dry_run, guard=folder_errors(place), alone=alone
     )

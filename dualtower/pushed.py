@@ -11,9 +11,10 @@ answers people: when it is there, everything that its vectors are compared with 
 
 from __future__ import annotations
 
-__all__ = ["BUNDLES", "PUSH_ORDER", "bundle_place", "model_place", "place_of"]
+__all__ = ["BUNDLES", "PUSH_LOCK", "PUSH_ORDER", "bundle_place", "model_place", "place_of"]
 
 BUNDLES = "bundles"
+PUSH_LOCK = ".push.lock"  # held by who adds versions to a target, or takes them away
 PUSH_ORDER = ("item_tower", "recommender", "user_tower")
 
 

@@ -45,6 +45,7 @@ def promote(
     if skip_shadow is not None and not skip_shadow.strip():
         raise UsageError("--skip-shadow wants the reason, which goes into the journal")
     version = version or _only_candidate(session, state)
+    _check_begun(session, version, label)
     if version not in state.loaded:
         loaded = ", ".join(map(str, state.loaded)) or "none"
         raise UsageError(
@@ -97,6 +98,20 @@ def _only_candidate(session: Session, state: State) -> int:
     )
 
 
+def _check_begun(session: Session, version: int, label: str) -> None:
+    """What was begun is gone on with, or undone; it excuses nothing else."""
+    left = session.journal.unfinished
+    if left is None or left.step != STEP:
+        return
+    begun = left.what["version"], left.what["label"]
+    if begun != (version, label):
+        raise UsageError(
+            f"promote of version {begun[0]} to {begun[1]} was begun at {left.at} by {left.by} and "
+            f"not finished; go on with `dualtower rollout promote {session.target.place} --version "
+            f"{begun[0]} --label {begun[1]}`, or undo it with `dualtower rollout rollback`"
+        )
+
+
 def _check_shadow(
     session: Session, state: State, version: int, label: str, skip_shadow: str | None
 ) -> None:
@@ -104,8 +119,8 @@ def _check_shadow(
     if label != STABLE or state.stable in (None, version) or skip_shadow is not None:
         return
     left = session.journal.unfinished
-    if left is not None and left.what.get("version") == version:
-        return  # it was checked, or excused, when that was begun
+    if left is not None and left.step == STEP:
+        return  # it was checked, or excused, when this very promotion was begun
     if not state.has_passed(version):
         raise GateFailed(
             f"version {version} has passed no shadow run against version {state.stable}, which "
@@ -126,6 +141,6 @@ def _stop(session: Session, fleet: Fleet, trouble: Trouble, wanted: State, *, un
         trouble = Trouble(trouble | left)
     raise UnavailableError(
         f"not all servers have moved their labels: {trouble}; moved: {', '.join(moved) or 'none'}. "
-        f"Run `dualtower rollout promote {session.target.place}` again, which goes on from here, "
-        "or `dualtower rollout rollback`, which puts all of them back"
+        "Run the same command again, which goes on from here, or `dualtower rollout rollback`, "
+        "which puts all of them back"
     )

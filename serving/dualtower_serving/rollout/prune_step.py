@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dualtower.errors import UnavailableError, UsageError
-from dualtower.files import disk_errors, fsync_path, make_folder
+from dualtower.files import disk_errors, exclusive_lock, fsync_path, make_folder
+from dualtower.pushed import PUSH_LOCK
 from dualtower_serving.rollout.fleet import open_fleet
 from dualtower_serving.rollout.session import Outcome, Session
 from dualtower_serving.rollout.state import State
@@ -69,8 +70,9 @@ def prune(session: Session, *, keep: int = 2, versions: Sequence[int] = ()) -> O
         if trouble := fleet.still_loaded(doomed):
             raise UnavailableError(f"nothing was removed: {trouble}")
     session.journal.begin(STEP, **facts)
-    for version in doomed:
-        _remove(target.folders_of(version, pairs[version]), Path(target.place, _TRASH))
+    with exclusive_lock(Path(target.place, PUSH_LOCK)):
+        for version in doomed:
+            _remove(target.folders_of(version, pairs[version]), Path(target.place, _TRASH))
     after = replace(
         state,
         pairs={version: name for version, name in pairs.items() if version not in doomed},
@@ -110,8 +112,9 @@ def _remove(folders: Sequence[Path], trash: Path) -> None:
                 os.rename(folder, gone)
                 fsync_path(folder.parent)
         shutil.rmtree(trash)
-        if not any(folders[-1].parent.iterdir()):
-            folders[-1].parent.rmdir()  # bundles/FINGERPRINT
+        last = folders[-1].parent  # bundles/FINGERPRINT
+        if last.is_dir() and not any(last.iterdir()):
+            last.rmdir()
 
 
 def _these(versions: Sequence[int]) -> str:

@@ -65,7 +65,7 @@ def push(
         return Outcome(STEP, f"would copy {said}", bool(pushed.written_bytes), after, facts)
     changed = bool(pushed.written_bytes) or after != session.state
     if changed:
-        if not state.loaded:
+        if not state.loaded and not session.target.config.exists():
             write_configs(session.target, after.with_loaded([version]))
         session.journal.done(STEP, after, **facts)
     said = f"copied {said}" if pushed.written_bytes else f"{said.partition(',')[0]} is there whole"

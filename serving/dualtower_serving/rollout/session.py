@@ -52,12 +52,14 @@ class Session:
         left = self.journal.unfinished
         if left is None or left.step in allowed:
             return
-        version = f" of version {left.what['version']}" if "version" in left.what else ""
+        said = left.what
+        version = f" of version {said['version']}" if "version" in said else ""
+        label = f" --label {said['label']}" if "label" in said else ""
         undo = ", or undo it with `dualtower rollout rollback`" * (left.step == "promote")
         raise UsageError(
             f"{left.step}{version} was begun at {left.at} by {left.by} and not finished; run "
-            f"`dualtower rollout {left.step} {self.target.place}` again, which goes on where it "
-            f"stopped{undo}"
+            f"`dualtower rollout {left.step} {self.target.place}{label}` again, which goes on "
+            f"where it stopped{undo}"
         )
 
 
