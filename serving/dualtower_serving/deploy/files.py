@@ -96,7 +96,7 @@ def _server(bundle: Bundle, pod: Pod, settings: Settings) -> dict[str, str]:
     names = list(pod.files)
     return {
         **{f"server/{name}": text for name, text in pod.files.items()},
-        f"server/{SUMS}": sums(bundle),
+        **({f"server/{SUMS}": sums(bundle)} if settings.models == "image" else {}),
         "server/kustomization.yaml": yaml_text(kustomize.server(settings, names)),
     }
 
