@@ -96,7 +96,7 @@ def _why_kept(state: State, version: int) -> str:
     if labels := state.labels_of(version):
         return f"what {' and '.join(labels)} leads to"
     if version in state.loaded:
-        return f"loaded; `dualtower rollout unload` lets go of it ({version})"
+        return f"loaded; `dualtower rollout unload TARGET {version}` lets go of it"
     if version == state.previous:
         return "where rollback leads"
     return ""

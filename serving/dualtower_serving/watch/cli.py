@@ -78,7 +78,7 @@ def status(
         for problem in found.problems:
             click.echo(f"PROBLEM: {problem}")
         if not found.problems:
-            click.echo("one pair, whichever way it is asked")
+            click.echo("one pair under each label, and without one")
     if found.problems:
         sys.exit(1)
 

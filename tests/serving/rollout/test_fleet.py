@@ -70,6 +70,7 @@ def _stable(replica: Replica) -> int:
         return recommender.recommend([], k=1).version
 
 
+@pytest.mark.slow
 def test_all_of_them_or_none_and_a_part_is_gone_on_with(two) -> None:
     made, first, second = two
     with pytest.raises(UsageError, match="named twice"):
@@ -123,26 +124,21 @@ def test_all_of_them_or_none_and_a_part_is_gone_on_with(two) -> None:
     assert made.rollback().state.stable == 1
     assert (_stable(first), _stable(second), made.unfinished) == (1, 1, None)
 
-    # no message ever named two versions under one label
-    for replica in (first, second):
-        for config in replica.reloads:
-            ours = {tuple(sorted(one.version_labels.items()))
-                    for one in config.model_config_list.config}  # fmt: skip
-            assert len(ours) == 1
-
-
-def test_undone_where_it_was_asked_for(two) -> None:
-    made, first, second = two
-    made.load(1, first.address, second.address)
-    made.load(2)
+    # undone where that is asked for, but for the one that refuses labels also on the way back
     second.refuses_labels = True
-    # the one that refuses labels refuses those that it has, too: what can be undone is the first
     with pytest.raises(UnavailableError, match="no labels today"):
         made.promote(2, undo_on_failure=True)
     assert (_stable(first), _stable(second)) == (1, 1)
     second.refuses_labels = False
     assert made.rollback().state.stable == 1
     assert made.unfinished is None
+
+    # no message ever named two versions under one label
+    for replica in (first, second):
+        for config in replica.reloads:
+            ours = {tuple(sorted(one.version_labels.items()))
+                    for one in config.model_config_list.config}  # fmt: skip
+            assert len(ours) == 1
 
 
 def test_other_models_stay_and_a_mixed_server_is_not_taken_over(

@@ -38,6 +38,7 @@ def requests_file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_the_whole_road(place, pairs, fingerprints, serve_target, requests_file) -> None:
     made = place()
     made.path.mkdir()
@@ -140,6 +141,7 @@ def test_the_whole_road(place, pairs, fingerprints, serve_target, requests_file)
     assert made.run(push, pairs[3]).changed
 
 
+@pytest.mark.slow
 def test_a_new_version_that_died_and_a_server_that_started_again(
     place, fingerprints, serve_target
 ) -> None:

@@ -44,6 +44,7 @@ def test_fifty_swaps_under_load(running) -> None:
     assert made.unfinished is None
 
 
+@pytest.mark.slow
 def test_swaps_that_are_killed_anywhere_are_gone_on_with(running) -> None:
     """`kill -9` of the command some ms after its first line in the journal; then it is rerun."""
     made, address, expected = running
@@ -72,6 +73,7 @@ def test_swaps_that_are_killed_anywhere_are_gone_on_with(running) -> None:
     assert unfinished > 0, "nothing was killed in time"
 
 
+@pytest.mark.slow
 def test_killed_at_every_single_step(running) -> None:
     made, address, _ = running
     child = Path(__file__).with_name("rollout_child.py")
