@@ -3,8 +3,9 @@
     event loop ─► parse ─► service ─► (TensorFlow, in its threads) ─► serialize
 
 One loop holds all calls; nobody waits in a thread. So many calls may be open at a time, and beyond
-that one is refused with RESOURCE_EXHAUSTED. A call whose caller has gone, or whose deadline has
-passed, is cancelled where it is; if its graph has not begun to run, it never will.
+that one is refused with RESOURCE_EXHAUSTED. A call whose message has not come yet is not counted:
+who opens calls and sends nothing keeps nobody out. A call whose caller has gone, or whose deadline
+has passed, is cancelled where it is; if its graph has not begun to run, it never will.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _MODEL = "tensorflow.serving.ModelService"
 _HEALTH = "grpc.health.v1.Health"
 _HEALTHY = ("", "ModelService", "PredictionService")  # the stock server's names, short as they are
 _RELOADS = 8  # calls of HandleReloadConfigRequest that wait at a time
+_SILENT_CALLS = 20  # that may be opened without a message, for each that may be answered
+_HANDSHAKE_MS = 20_000
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 _log = logging.getLogger(__name__)
@@ -51,7 +54,7 @@ class GrpcFront:
 
     Args:
         service: answers the requests.
-        max_calls: open calls; further ones are refused.
+        max_calls: that are answered at a time; further ones are refused.
         max_message_bytes: of a request; larger ones are refused before they are held in memory.
         options: further arguments of the channel, which win.
         health: whether the health service is there.
@@ -71,9 +74,14 @@ class GrpcFront:
             "grpc.max_receive_message_length": max_message_bytes,
             "grpc.max_send_message_length": -1,
             "grpc.so_reuseport": 0,  # else a second server on the port takes half of the calls
+            "grpc.max_concurrent_streams": 2 * max_calls,  # of one connection; its client waits
+            "grpc.server_handshake_timeout_ms": _HANDSHAKE_MS,
         }
+        self._max_calls = max_calls
+        self._calls = 0
         self._server = grpc.aio.server(
-            options=list({**set_here, **dict(options)}.items()), maximum_concurrent_rpcs=max_calls
+            options=list({**set_here, **dict(options)}.items()),
+            maximum_concurrent_rpcs=max_calls * _SILENT_CALLS,
         )
         self._server.add_generic_rpc_handlers(self._handlers(service, health=health))
 
@@ -101,26 +109,28 @@ class GrpcFront:
 
     def _handlers(self, service: ModelService, *, health: bool) -> tuple[Any, ...]:
         prediction = {
-            "Predict": _unary(inference_pb2.PredictRequest, service.predict),
-            "Classify": _unary(examples_pb2.ClassificationRequest, service.classify),
-            "Regress": _unary(examples_pb2.RegressionRequest, service.regress),
-            "MultiInference": _unary(examples_pb2.MultiInferenceRequest, service.multi_inference),
-            "GetModelMetadata": _unary(
+            "Predict": self._unary(inference_pb2.PredictRequest, service.predict),
+            "Classify": self._unary(examples_pb2.ClassificationRequest, service.classify),
+            "Regress": self._unary(examples_pb2.RegressionRequest, service.regress),
+            "MultiInference": self._unary(
+                examples_pb2.MultiInferenceRequest, service.multi_inference
+            ),
+            "GetModelMetadata": self._unary(
                 inference_pb2.GetModelMetadataRequest, _quick(service.get_model_metadata)
             ),
         }
         model = {
-            "GetModelStatus": _unary(
+            "GetModelStatus": self._unary(
                 management_pb2.GetModelStatusRequest, _quick(service.get_model_status)
             ),
-            "HandleReloadConfigRequest": _unary(
+            "HandleReloadConfigRequest": self._unary(
                 management_pb2.ReloadConfigRequest, self._reload(service)
             ),
         }
         services: dict[str, Mapping[str, Any]] = {_PREDICTION: prediction, _MODEL: model}
         if health:
             services[_HEALTH] = {
-                "Check": _unary(server_config_pb2.HealthCheckRequest, _quick(_check_health))
+                "Check": self._unary(server_config_pb2.HealthCheckRequest, _quick(_check_health))
             }
         return tuple(
             grpc.method_handlers_generic_handler(name, methods)
@@ -141,28 +151,30 @@ class GrpcFront:
 
         return answer
 
+    def _unary(self, kind: type[M], answer: Answer[M]) -> Any:
+        """A handler on bytes, so that a request that does not parse ends in our words."""
 
-def _quick(answer: Callable[[M], Message]) -> Answer[M]:
-    async def answered(request: M, call: Call) -> Message:
-        return answer(request)
+        async def handle(raw: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            if self._calls >= self._max_calls:
+                await context.abort(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"{self._calls} calls are being answered, as many as --max_open_calls allows",
+                )
+            self._calls += 1
+            try:
+                return await self._answer(raw, context, kind, answer)
+            finally:
+                self._calls -= 1
 
-    return answered
+        return grpc.unary_unary_rpc_method_handler(handle)
 
-
-def _check_health(
-    request: server_config_pb2.HealthCheckRequest,
-) -> server_config_pb2.HealthCheckResponse:
-    if request.service not in _HEALTHY:
-        raise StatusError(Code.NOT_FOUND, f"no service {request.service!r}")
-    return server_config_pb2.HealthCheckResponse(
-        status=server_config_pb2.HealthCheckResponse.SERVING
-    )
-
-
-def _unary(kind: type[M], answer: Answer[M]) -> Any:
-    """A handler on bytes, so that a request that does not parse ends in our words."""
-
-    async def handle(raw: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def _answer(
+        self,
+        raw: bytes,
+        context: grpc.aio.ServicerContext[bytes, bytes],
+        kind: type[M],
+        answer: Answer[M],
+    ) -> bytes:
         left_s = context.time_remaining()
         call = Call(
             None if left_s is None else time.monotonic_ns() + int(left_s * 1e9),
@@ -182,4 +194,19 @@ def _unary(kind: type[M], answer: Answer[M]) -> Any:
         await context.abort(_CODES[code], truncate(message))
         raise AssertionError("abort always raises")
 
-    return grpc.unary_unary_rpc_method_handler(handle)
+
+def _quick(answer: Callable[[M], Message]) -> Answer[M]:
+    async def answered(request: M, call: Call) -> Message:
+        return answer(request)
+
+    return answered
+
+
+def _check_health(
+    request: server_config_pb2.HealthCheckRequest,
+) -> server_config_pb2.HealthCheckResponse:
+    if request.service not in _HEALTHY:
+        raise StatusError(Code.NOT_FOUND, f"no service {request.service!r}")
+    return server_config_pb2.HealthCheckResponse(
+        status=server_config_pb2.HealthCheckResponse.SERVING
+    )

@@ -86,7 +86,7 @@ async def predict(
     aliases = _outputs(request, signature)
     # two aliases may name one tensor, which is fetched once
     fetches = list(dict.fromkeys(signature.outputs[alias].name for alias in aliases))
-    with settings.in_flight.hold(sum(_held_bytes(array) for array in feeds.values())):
+    with settings.in_flight.hold(sum(array.nbytes for array in feeds.values())):
         begin_ns = time.perf_counter_ns()
         found = await model.runner.run(feeds, fetches, call)
         ran(time.perf_counter_ns() - begin_ns)
@@ -118,11 +118,6 @@ def _response(
         except TensorError as error:
             raise StatusError(Code.INTERNAL, f"output {alias}: {error}") from error
     return response
-
-
-def _held_bytes(array: NDArray[Any]) -> int:
-    """Memory of an array; a single value that stands for many takes none of its own."""
-    return 0 if array.size and not any(array.strides) else array.nbytes
 
 
 def _feeds(

@@ -25,7 +25,8 @@ import tensorflow_text  # noqa: F401  registers the ops of the tokenisers
 from dualtower_clients.proto import management_pb2
 from dualtower_serving.embedded import batching_settings, servable
 from dualtower_serving.embedded.batch_scheduler import BatchScheduler
-from dualtower_serving.embedded.execution import DirectRunner, LoadedModel, Runner
+from dualtower_serving.embedded.batching_settings import BatchingSettings
+from dualtower_serving.embedded.execution import DirectRunner, LoadedModel
 from dualtower_serving.embedded.flag_files import FlagFiles
 from dualtower_serving.embedded.flags import Flags
 from dualtower_serving.embedded.grpc_front import GrpcFront
@@ -179,9 +180,8 @@ class RunningModels:
         def load(model: str, version: int, path: str) -> LoadedModel:
             code: int = Code.UNKNOWN
             try:
-                loaded = LoadedModel(
-                    one := servable.load(path, settings), self._runner(model, one, path)
-                )
+                batching = self._batching_of(path)  # a wrong file costs no loading
+                loaded = self._loaded(model, servable.load(path, settings), batching)
                 release_memory()  # before the warm-up needs memory of its own
                 if flags.enable_model_warmup:
                     self._warm_up(loop, loaded, model, version, path)
@@ -222,13 +222,16 @@ class RunningModels:
         if count:
             _log.info("model %s version %d: %d warm-up requests ran", model, version, count)
 
-    def _runner(self, model: str, one: Servable, path: str) -> Runner:
-        settings = self._files.batching
-        if self._flags.enable_per_model_batching_parameters and settings is not None:
-            settings = batching_settings.read_per_model_file(path)
-        if settings is None or self._scheduler is None:
-            return DirectRunner(one, self._pool)
-        return self._scheduler.runner(model, one, settings)
+    def _batching_of(self, path: str) -> BatchingSettings | None:
+        """How requests of the version in this folder are batched, if they are."""
+        if self._files.batching is None or not self._flags.enable_per_model_batching_parameters:
+            return self._files.batching
+        return batching_settings.read_per_model_file(path)
+
+    def _loaded(self, model: str, one: Servable, batching: BatchingSettings | None) -> LoadedModel:
+        if batching is None or self._scheduler is None:
+            return LoadedModel(one, DirectRunner(one, self._pool))
+        return LoadedModel(one, self._scheduler.runner(model, one, batching))
 
 
 def _session_settings(flags: Flags) -> SessionSettings:

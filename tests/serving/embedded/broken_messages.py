@@ -1,6 +1,6 @@
 """Messages that no well-meaning client sends, made out of good ones. Pure; the same for a seed.
 
-    good message ─► changed as a message (huge, negative, missing, foreign fields) ─► changed as bytes
+good message ─► changed as a message (huge, negative, missing, foreign fields) ─► changed as bytes
 """
 
 from __future__ import annotations
@@ -16,8 +16,31 @@ from dualtower_clients.proto import examples_pb2, inference_pb2, management_pb2,
 PREDICTION = "/tensorflow.serving.PredictionService/"
 MODEL = "/tensorflow.serving.ModelService/"
 
-_NUMBERS = (0, 1, -1, 7, 1 << 20, 1 << 31, (1 << 31) - 1, -(1 << 31), 1 << 40, (1 << 63) - 1, -(1 << 63))
-_TEXTS = ("", "examples", "item_tower", "x", "é" * 300, "\x00", "../..", "a" * 70_000, "%s%n", "'\"")
+_NUMBERS = (
+    0,
+    1,
+    -1,
+    7,
+    1 << 20,
+    1 << 31,
+    (1 << 31) - 1,
+    -(1 << 31),
+    1 << 40,
+    (1 << 63) - 1,
+    -(1 << 63),
+)
+_TEXTS = (
+    "",
+    "examples",
+    "item_tower",
+    "x",
+    "é" * 300,
+    "\x00",
+    "../..",
+    "a" * 70_000,
+    "%s%n",
+    "'\"",
+)
 
 
 def tensor(values: list[bytes]) -> tensor_pb2.TensorProto:
@@ -157,7 +180,9 @@ def _groups(chance: random.Random, raw: bytes) -> bytes:
 
 
 def _long_length(chance: random.Random, raw: bytes) -> bytes:
-    return bytes([chance.choice((0x0A, 0x12))]) + _varint(1 << chance.choice((20, 31, 32, 62))) + raw
+    return (
+        bytes([chance.choice((0x0A, 0x12))]) + _varint(1 << chance.choice((20, 31, 32, 62))) + raw
+    )
 
 
 def _fixed(chance: random.Random, raw: bytes) -> bytes:

@@ -80,7 +80,9 @@ def test_anything_may_come(model_server, small_models, mini_bundle, tmp_path, fl
 def answers(channel: grpc.Channel, messages: list) -> list[bytes]:
     """Parsed and written again: the order of maps on the wire is free."""
     return [
-        b"".join(sorted(channel.unary_unary(method)(message.SerializeToString(), timeout=60).split()))
+        b"".join(
+            sorted(channel.unary_unary(method)(message.SerializeToString(), timeout=60).split())
+        )
         for method, message in messages
     ]
 
