@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dualtower.server_entries import VERSION_POLICIES
 from dualtower_export.index_codes import INDEX_DTYPES
 from dualtower_export.op_list import SERVERS, TARGET
-from dualtower.server_entries import VERSION_POLICIES
 from dualtower_export.serving_form import COMPUTE_DTYPES
 
 __all__ = ["ALL", "DEFAULT_VARIANTS", "INDEXES", "RECOMMENDERS", "VARIANTS", "ExportConfig"]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from dualtower.bundle import CONTAINER_ROOT
 from dualtower.server_compute import AIMS, compute_for
-from dualtower_export.config import ExportConfig
 from dualtower.server_entries import model_entries
+from dualtower_export.config import ExportConfig
 
 __all__ = [
     "batching_config",

@@ -21,8 +21,8 @@ import tensorflow as tf
 from file_events import watch
 
 from dualtower.bundle import Bundle
-from dualtower_export.push import push_bundle
 from dualtower.push_parts import Part, parts_of
+from dualtower_export.push import push_bundle
 
 
 def main() -> None:

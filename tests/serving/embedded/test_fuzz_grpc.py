@@ -1,6 +1,6 @@
 """A server that is sent anything at all: it answers, goes on, and grows no more than it may.
 
-`DUALTOWER_FUZZ_MESSAGES=100000 pytest tests/serving/embedded/test_fuzz_grpc.py -s` is the long form.
+The long form is `DUALTOWER_FUZZ_MESSAGES=100000 pytest -s tests/serving/embedded/test_fuzz_grpc.py`.
 """
 
 from __future__ import annotations
