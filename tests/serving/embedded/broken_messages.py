@@ -81,7 +81,7 @@ def good_messages() -> list[tuple[str, Message]]:
 
 
 def broken_messages(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """`(method, bytes)`: one in eight stays good, so that what a server answers is seen to go on."""
+    """`(method, bytes)`: one in eight stays good, so that a server is seen to go on."""
     chance = random.Random(seed)
     good = good_messages()
     for number in range(count):

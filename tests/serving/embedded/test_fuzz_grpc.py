@@ -1,6 +1,6 @@
 """A server that is sent anything at all: it answers, goes on, and grows no more than it may.
 
-The long form is `DUALTOWER_FUZZ_MESSAGES=100000 pytest -s tests/serving/embedded/test_fuzz_grpc.py`.
+In the long form DUALTOWER_FUZZ_MESSAGES says how many messages are sent.
 """
 
 from __future__ import annotations
