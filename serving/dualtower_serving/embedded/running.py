@@ -31,7 +31,7 @@ from dualtower_serving.embedded.flag_files import FlagFiles
 from dualtower_serving.embedded.flags import Flags
 from dualtower_serving.embedded.grpc_front import GrpcFront
 from dualtower_serving.embedded.in_flight import InFlight
-from dualtower_serving.embedded.memory import release_memory
+from dualtower_serving.embedded.memory import release_memory, spare_collections
 from dualtower_serving.embedded.metrics import Metrics
 from dualtower_serving.embedded.predict import AnswerSettings
 from dualtower_serving.embedded.rest_front import RestFront
@@ -63,6 +63,7 @@ class RunningModels:
 
     def __init__(self, flags: Flags, files: FlagFiles) -> None:
         tf.get_logger().setLevel("ERROR")
+        spare_collections()
         self._flags = flags
         self._files = files
         self._answers = AnswerSettings(
