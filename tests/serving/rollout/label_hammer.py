@@ -15,6 +15,7 @@ from dualtower_clients import Recommender, ServingClient
 
 HISTORIES = [[f"item number {number}" for number in range(first, 8, 3)] for first in range(6)]
 TEXTS = ["item number 1", "something else"]
+_PAUSE_S = 0.003  # so that server and rollout get a core of a small machine too
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Hammer:
                     self.failed.append(f"{ask.__name__}: {type(error).__name__}: {error}")
                 except Exception as error:  # a thread that dies must not pass for a good one
                     self.wrong.append(f"{ask.__name__}: {error!r}")
+                self._ending.wait(_PAUSE_S)
 
     def _recommend(self, recommender: Recommender, plain: ServingClient) -> None:
         """One call: the list of the very pair that the answer names."""
