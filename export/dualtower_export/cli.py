@@ -65,7 +65,7 @@ def export(
     \b
     Settings (export.KEY): version, k_max, index, index_dtype, index_oversample, ivf_lists,
     ivf_probes, ivf_recall, variants, edge_tokens, edge_tokens_variants, train_steps,
-    calibration_examples, edge_recommenders, edge_k, edge_most_items, batch_sizes,
+    calibration_examples, edge_recommenders, edge_k, edge_most_items, batch_sizes, pad_batches,
     length_buckets, encoder_copies, encoder_shards, compute_dtype, half_error, half_cosine,
     target_serving, force_newer, version_policy, version_labels, batch_timeout_us, batch_threads,
     max_enqueued_batches, gate_users, gate_texts, parity_texts, parity_users, parity_error,

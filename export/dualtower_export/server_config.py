@@ -49,12 +49,13 @@ def labels_config(config: ExportConfig) -> str:
 
 
 def batching_config(config: ExportConfig) -> str:
-    """`--batching_parameters_file`: the sizes that the warm-up file covers, and no others.
+    """`--batching_parameters_file`: batches up to the largest size that is warmed up.
 
     Histories of different lengths must be padded to share a batch. The server pads with a tensor's
     first element instead of "" (tensorflow/serving#1279), which the signatures are built to ignore.
     """
-    sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in config.batch_sizes)
+    padded = config.batch_sizes if config.pad_batches else ()
+    sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in padded)
     # By default the server has one for each core, and with `dualtower serve --aim throughput` each
     # batch a core to itself; with one thread, one batch at a time gets them all.
     threads = f"num_batch_threads {{ value: {config.batch_threads} }}\n" * bool(

@@ -52,13 +52,15 @@ def test_without_labels_there_is_no_file_of_them(tmp_path: Path) -> None:
 
 
 def test_batching_numbers_are_wrapped_and_end_at_the_largest_size() -> None:
-    text = batching_config(ExportConfig(batch_sizes=(1, 3, 9), batch_timeout_us=250))
+    sizes = {"batch_sizes": (1, 3, 9), "batch_timeout_us": 250}
+    text = batching_config(ExportConfig(**sizes, pad_batches=True))
     assert "max_batch_size { value: 9 }" in text
     assert "batch_timeout_micros { value: 250 }" in text
     assert re.findall(r"^allowed_batch_sizes: (\d+)$", text, re.M) == ["1", "3", "9"]
     assert "pad_variable_length_inputs: true" in text
     plain = re.findall(r"^(\w+): \d+$", text, re.M)
     assert set(plain) == {"allowed_batch_sizes"}  # the one repeated int64 of that message
+    assert batching_config(ExportConfig(**sizes)) == re.sub("allowed_batch_sizes.*\n", "", text)
 
 
 def test_batch_threads_are_the_servers_own_unless_they_are_set() -> None:
