@@ -130,7 +130,6 @@ _NOT_NEGATIVE = (
     "num_load_threads",
     "tensorflow_session_parallelism",
     "tensorflow_intra_op_parallelism",
-    "tensorflow_inter_op_parallelism",
     "num_request_iterations_for_warmup",
     "per_process_gpu_memory_fraction",
     "drain_seconds",
