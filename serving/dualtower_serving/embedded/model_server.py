@@ -25,6 +25,7 @@ from dualtower_serving.embedded import flags as flags_of
 from dualtower_serving.embedded import model_config
 from dualtower_serving.embedded.flag_files import FlagFiles, read_files
 from dualtower_serving.embedded.flags import Flags
+from dualtower_serving.embedded.open_files import most_open_files
 from dualtower_serving.embedded.status import StatusError
 
 __all__ = ["main"]
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s"
     )
+    most_open_files()  # connections are files
     try:
         flags = flags_of.parse(arguments)
         flags.channel_arguments()

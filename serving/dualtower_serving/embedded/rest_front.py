@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import resource
 from concurrent.futures import ThreadPoolExecutor
 
 from dualtower_serving.embedded.metrics import Metrics
+from dualtower_serving.embedded.open_files import most_open_files
 from dualtower_serving.embedded.rest_api import RestApi
 from dualtower_serving.embedded.rest_connection import RestConnection, Shared
 from dualtower_serving.embedded.rest_settings import RestSettings
@@ -63,7 +63,9 @@ class RestFront:
         Raises:
             StatusError: UNAVAILABLE, the port is taken or cannot be bound.
         """
-        self._shared.max_connections = min(self._settings.limits.connections, _most_files())
+        self._shared.max_connections = min(
+            self._settings.limits.connections, max(1, most_open_files() - _OTHER_FILES)
+        )
         host = self._settings.host
         try:
             self._server = await asyncio.get_running_loop().create_server(
@@ -93,14 +95,3 @@ class RestFront:
         while self._shared.connections:
             self._shared.closed.clear()
             await self._shared.closed.wait()
-
-
-def _most_files() -> int:
-    """How many connections the process may hold; asks for all that the system grants it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    if soft == resource.RLIM_INFINITY:
-        return 1 << 30
-    return max(1, soft - _OTHER_FILES)
