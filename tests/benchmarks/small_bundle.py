@@ -149,6 +149,8 @@ def main() -> None:
         for name in MODELS
     )
     (folder / "serving" / "models.config").write_text(f"model_config_list {{\n{configs}}}\n")
+    (folder / "serving" / "batching.config").write_text("pad_variable_length_inputs: true\n")
+    (folder / "serving" / "monitoring.config").write_text("prometheus_config { enable: true }\n")
     (folder / "index").mkdir()
     table = pa.table(
         {
