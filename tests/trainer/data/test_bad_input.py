@@ -238,9 +238,17 @@ def test_a_mapped_column_must_be_there(files: Files, tmp_path: Path) -> None:
         ("log.csv", b"x" * 50_000 + b"\nu\n", f"it has '{'x' * 40}…'"),
         ("log.parquet", b"user_id,item_id\nu,i1\n", "no Parquet file"),
         ("log.parquet", b"PAR1", "no Parquet file"),
-        ("log.csv.gz", gzip.compress(b"user_id,item_id\n" + b"u,i1\n" * 9999)[:-20], "cut off"),
-        ("log.csv.gz", gzip.compress(b"user_id,item_id\n" + b"u,i1\n" * 9999)[:40], "cut off"),
-        ("log.csv.gz", gzip.compress(b"user_id,item_id\nu,i1\n")[:5], "cut off"),
+        (
+            "log.csv.gz",
+            gzip.compress(b"user_id,item_id\n" + b"u,i1\n" * 9999, mtime=0)[:-20],
+            "cut off",
+        ),
+        (
+            "log.csv.gz",
+            gzip.compress(b"user_id,item_id\n" + b"u,i1\n" * 9999, mtime=0)[:40],
+            "cut off",
+        ),
+        ("log.csv.gz", gzip.compress(b"user_id,item_id\nu,i1\n", mtime=0)[:5], "cut off"),
     ],
 )
 def test_broken_files_are_named(
