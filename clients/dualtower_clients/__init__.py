@@ -7,9 +7,12 @@
             ...
 
 `Recommender` knows the pair and checks that the models fit each other; `ServingClient` calls any
-SavedModel: numpy in, numpy out. The errors are drawn in `dualtower_clients.errors`.
+SavedModel, and `AsyncServingClient` does so for asyncio: numpy in, numpy out. How they connect and
+what they do about slow and failed calls is in `dualtower_clients.settings`. The errors are drawn in
+`dualtower_clients.errors`.
 """
 
+from dualtower_clients.async_serving_client import AsyncServingClient
 from dualtower_clients.codec import decode, encode, encode_values
 from dualtower_clients.errors import (
     AccessDenied,
@@ -17,6 +20,7 @@ from dualtower_clients.errors import (
     CallCancelled,
     ClientError,
     DeadlineExceeded,
+    ForkedClient,
     ModelNotFound,
     RequestError,
     ResponseError,
@@ -25,35 +29,57 @@ from dualtower_clients.errors import (
     ServerFailure,
     ServerUnreachable,
     TensorError,
+    TlsError,
 )
 from dualtower_clients.recommender import Recommender
 from dualtower_clients.results import (
+    Classification,
+    Classifications,
     Description,
     Embeddings,
     ModelMetadata,
     Prediction,
     Recommendation,
+    Regressions,
     Signature,
     TensorSpec,
     VersionStatus,
 )
 from dualtower_clients.serving_client import ServingClient
+from dualtower_clients.settings import (
+    BalancePolicy,
+    CallPolicy,
+    ChannelSettings,
+    HedgePolicy,
+    RetryPolicy,
+    TlsSettings,
+)
 
 __all__ = [
     "AccessDenied",
+    "AsyncServingClient",
+    "BalancePolicy",
     "BundleMismatch",
     "CallCancelled",
+    "CallPolicy",
+    "ChannelSettings",
+    "Classification",
+    "Classifications",
     "ClientError",
     "DeadlineExceeded",
     "Description",
     "Embeddings",
+    "ForkedClient",
+    "HedgePolicy",
     "ModelMetadata",
     "ModelNotFound",
     "Prediction",
     "Recommendation",
     "Recommender",
+    "Regressions",
     "RequestError",
     "ResponseError",
+    "RetryPolicy",
     "RetryableError",
     "ServerBusy",
     "ServerFailure",
@@ -62,6 +88,8 @@ __all__ = [
     "Signature",
     "TensorError",
     "TensorSpec",
+    "TlsError",
+    "TlsSettings",
     "VersionStatus",
     "decode",
     "encode",

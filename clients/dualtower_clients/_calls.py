@@ -1,4 +1,4 @@
-"""The methods of the two services, and gRPC's failures as our errors. Pure: no channel here."""
+"""The methods of the two services, how a call ends, and gRPC's failures as our errors. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ from dataclasses import dataclass
 
 import grpc
 
-from dualtower_clients import errors
+from dualtower_clients import _tls, errors
 
-__all__ = ["METADATA", "PREDICT", "RELOAD", "STATUS", "CallFacts", "error_of"]
+__all__ = [
+    "CLASSIFY",
+    "METADATA",
+    "MULTI_INFERENCE",
+    "PREDICT",
+    "REGRESS",
+    "RELOAD",
+    "STATUS",
+    "CallFacts",
+    "Outcome",
+    "Reply",
+    "error_of",
+    "kind_of",
+    "worded",
+]
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
+REGRESS = "/tensorflow.serving.PredictionService/Regress"
+MULTI_INFERENCE = "/tensorflow.serving.PredictionService/MultiInference"
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
@@ -22,32 +39,73 @@ _TOO_LARGE = "message larger than max"
 
 @dataclass(frozen=True)
 class CallFacts:
-    """What an error message names: where, what, and how long was waited."""
+    """What an error message names: where, what, how long was waited, and how often it was sent."""
 
     address: str
     model: str
     timeout_s: float
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one attempt ended: with bytes, or with a code of gRPC and a text."""
+
+    raw: bytes | None
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The bytes that answer a call, and how they came."""
+
+    raw: bytes
+    address: str
+    attempts: int
+    elapsed_ms: float
+
+
+def kind_of(code: grpc.StatusCode, details: str) -> type[errors.ClientError]:
+    """Which error a call that ended with `code` is; its type says whether to try again."""
+    return _explain(code, details, 0.0)[0]
 
 
 def error_of(code: grpc.StatusCode, details: str, facts: CallFacts) -> errors.ClientError:
     """The named error of a call that ended with `code`, with what to do next."""
-    kind, explanation, next_step = _explain(code, details, facts)
+    kind, explanation, next_step = _explain(code, details, facts.timeout_s)
+    return worded(kind, explanation, next_step, code, details, facts)
+
+
+def worded(
+    kind: type[errors.ClientError],
+    explanation: str,
+    next_step: str,
+    code: grpc.StatusCode,
+    details: str,
+    facts: CallFacts,
+) -> errors.ClientError:
+    """The error in the words that all of them share."""
     words = f": {details}" if details else ""
-    where = f"model {facts.model!r} at {facts.address}, {code.name}"
+    attempts = f" after {facts.attempts} attempts" if facts.attempts > 1 else ""
+    where = f"model {facts.model!r} at {facts.address}, {code.name}{attempts}"
     return kind(
         f"{explanation} ({where}){words}; {next_step}",
         address=facts.address,
         model=facts.model,
         server_message=details,
+        attempts=facts.attempts,
     )
 
 
 def _explain(
-    code: grpc.StatusCode, details: str, facts: CallFacts
+    code: grpc.StatusCode, details: str, timeout_s: float
 ) -> tuple[type[errors.ClientError], str, str]:
     status = grpc.StatusCode
     if code is status.UNAVAILABLE and _QUEUE_FULL in details:
         return errors.ServerBusy, "the batching queue is full", "try again after a pause"
+    if code is status.UNAVAILABLE and (said := _tls.explain_handshake(details)):
+        return errors.TlsError, *said
     if code is status.UNAVAILABLE:
         return (
             errors.ServerUnreachable,
@@ -57,7 +115,7 @@ def _explain(
     if code is status.DEADLINE_EXCEEDED:
         return (
             errors.DeadlineExceeded,
-            f"no answer within {facts.timeout_s:g} s",
+            f"no answer within {timeout_s:g} s",
             "raise timeout_s, or send smaller batches",
         )
     if code is status.RESOURCE_EXHAUSTED and _TOO_LARGE in details:

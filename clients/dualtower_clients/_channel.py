@@ -1,72 +1,179 @@
-"""A gRPC channel that takes bytes and gives bytes, or one of our errors."""
+"""The channels of `ServingClient`: a call of a thread, from its plan to its answer.
+
+plan.begin ─► send ──────────────────────────► answer, or error_of
+     ▲         └─ no hedge yet ─► hedge ─► the first good one wins, the other is cancelled
+     └── pause ◄──────────────── failed, and worth another try
+"""
 
 from __future__ import annotations
 
-import time
-from typing import Any
+import queue
+import threading
+from typing import Any, TypeVar
 
 import grpc
 
-from dualtower_clients._calls import CallFacts, error_of
-from dualtower_clients.errors import CallCancelled
+from dualtower_clients import _connection, _telemetry
+from dualtower_clients._calls import Outcome
+from dualtower_clients._failure import failure_of
+from dualtower_clients._operations import Operation
+from dualtower_clients._traffic import Attempt, CallPlan, Traffic
+from dualtower_clients.settings import CallPolicy, ChannelSettings, Metadata
 
-__all__ = ["CHANNEL_OPTIONS", "DEFAULT_TIMEOUT_S", "ByteChannel", "options_for"]
+__all__ = ["ChannelPool"]
 
-DEFAULT_TIMEOUT_S = 10.0
-
-CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
-    # gRPC's own limit for received messages is 4 MiB: 2,730 embeddings of 384 floats
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # a server that comes back is found soon (gRPC's own: after 1 s, then up to 120 s)
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-)
-_LOOPBACK = ("localhost", "127.", "[::1]", "unix:")
+T = TypeVar("T")
 
 
-def options_for(address: str) -> tuple[tuple[str, int], ...]:
-    """Options of a channel; a proxy of the environment is not asked for the own machine."""
-    if address.startswith(_LOOPBACK):
-        return (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0))
-    return CHANNEL_OPTIONS
+class ChannelPool:
+    """One channel for each target. Threads may share it.
 
+    Args:
+        targets: as gRPC resolves them, at least one.
+        settings: of each channel.
+        policy: of each call.
+    """
 
-class ByteChannel:
-    """One connection to one address, without TLS. Threads may share it."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._channel = grpc.insecure_channel(address, options=options_for(address))
-        self._methods: dict[str, Any] = {}
+    def __init__(
+        self, targets: tuple[str, ...], settings: ChannelSettings, policy: CallPolicy
+    ) -> None:
+        self._settings = settings
+        self._tracer = _telemetry.tracer_of(settings)
+        self._traffic = Traffic(targets, policy)
+        self._channels = [_open(target, settings) for target in targets]
+        self._methods: dict[tuple[int, str], Any] = {}
+        self._closing = threading.Event()
 
     def call(
-        self, method: str, request: bytes, facts: CallFacts, *, wait_for_ready: bool = False
-    ) -> tuple[bytes, float]:
-        """Sends one request; returns the answer and the milliseconds it took.
+        self,
+        operation: Operation[T],
+        timeout_s: float,
+        *,
+        metadata: Metadata = (),
+        retry: bool = True,
+    ) -> T:
+        """Sends a request, again where the policy says so, and reads its answer.
 
         Raises:
             ClientError: the call did not end well; see `dualtower_clients.errors`.
         """
-        callable_ = self._methods.get(method)
-        if callable_ is None:
-            callable_ = self._methods[method] = self._channel.unary_unary(
-                method, request_serializer=bytes, response_deserializer=bytes
-            )
-        begin_ns = time.monotonic_ns()
-        try:
-            raw: bytes = callable_(request, timeout=facts.timeout_s, wait_for_ready=wait_for_ready)
-        except grpc.RpcError as error:
-            raise error_of(error.code(), error.details() or "", facts) from error
-        except ValueError as error:  # grpc: "Cannot invoke RPC on closed channel!"
-            raise CallCancelled(
-                f"the client of {facts.address} is closed; open a new one",
-                address=facts.address,
-                model=facts.model,
-            ) from error
-        return raw, (time.monotonic_ns() - begin_ns) / 1e6
+        plan = self._traffic.plan(operation, timeout_s, retry=retry)
+        with _telemetry.span(self._tracer, operation, plan) as trace:
+            pairs = [*self._settings.metadata, *metadata, *trace]
+            while True:
+                attempt, outcome = self._round(plan, operation, pairs)
+                if outcome.raw is not None:
+                    return operation.read(plan.reply(attempt, outcome.raw), plan.facts(attempt))
+                pause_s = plan.pause_s(outcome)
+                if pause_s is None:
+                    raise failure_of(
+                        outcome, plan.facts(attempt), self._settings.tls, left_s=plan.left_s
+                    )
+                if self._closing.wait(pause_s):
+                    raise self._traffic.closed_error(operation.model)
 
     def close(self) -> None:
-        """Ends the connection; running calls end as CallCancelled."""
-        self._channel.close()
+        """Ends the connections; running calls end as CallCancelled."""
+        self._traffic.close()
+        self._closing.set()
+        for channel in self._channels:
+            channel.close()
+
+    def _round(
+        self, plan: CallPlan, operation: Operation[Any], pairs: Metadata
+    ) -> tuple[Attempt, Outcome]:
+        """One attempt, hedged where it takes long."""
+        delay_s = plan.hedge_delay_s()
+        if delay_s is not None:
+            return self._race(plan, operation, pairs, delay_s)
+        attempt = plan.begin()
+        try:
+            outcome = self._send(attempt, operation, pairs)
+        except BaseException:  # an interceptor's own error, or Ctrl-C
+            plan.lose(attempt)
+            raise
+        plan.end(attempt, outcome)
+        return attempt, outcome
+
+    def _race(
+        self, plan: CallPlan, operation: Operation[Any], pairs: Metadata, delay_s: float | None
+    ) -> tuple[Attempt, Outcome]:
+        """Attempts side by side; no thread waits for one of them alone."""
+        ended: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        running: dict[Attempt, Any] = {}
+        winner = None
+
+        def begin(attempt: Attempt) -> None:
+            running[attempt] = None
+            running[attempt] = self._method(attempt, operation).future(
+                operation.request, **self._arguments(attempt, pairs)
+            )
+            running[attempt].add_done_callback(lambda _: ended.put(attempt))
+
+        try:
+            begin(plan.begin())
+            while True:
+                try:
+                    attempt = ended.get(timeout=delay_s)
+                except queue.Empty:
+                    delay_s = None
+                    if hedge := plan.begin_hedge():
+                        begin(hedge)
+                    continue
+                outcome = _outcome_of(running[attempt])
+                del running[attempt]
+                plan.end(attempt, outcome)
+                if not running or plan.is_final(outcome):
+                    winner = attempt
+                    return attempt, outcome
+        finally:
+            for attempt, call in running.items():
+                if call is not None:
+                    call.cancel()
+                plan.lose(attempt, winner)
+
+    def _send(self, attempt: Attempt, operation: Operation[Any], pairs: Metadata) -> Outcome:
+        method = self._method(attempt, operation)
+        try:
+            return Outcome(method(operation.request, **self._arguments(attempt, pairs)))
+        except grpc.RpcError as error:
+            return Outcome(None, error.code(), error.details() or "")
+        except ValueError as error:  # grpc: "Cannot invoke RPC on closed channel!"
+            if self._closing.is_set():
+                raise self._traffic.closed_error(operation.model) from error
+            raise
+
+    def _arguments(self, attempt: Attempt, pairs: Metadata) -> dict[str, Any]:
+        token = _connection.authorization(self._settings, attempt.replica.address)
+        return {"timeout": attempt.timeout_s, "metadata": [*pairs, *token]}
+
+    def _method(self, attempt: Attempt, operation: Operation[Any]) -> Any:
+        key = (attempt.replica.index, operation.method)
+        method = self._methods.get(key)
+        if method is None:
+            method = self._methods[key] = self._channels[attempt.replica.index].unary_unary(
+                operation.method, request_serializer=bytes, response_deserializer=bytes
+            )
+        return method
+
+
+def _open(target: str, settings: ChannelSettings) -> grpc.Channel:
+    options = _connection.options_for(target, settings)
+    compression = _connection.compression_of(settings)
+    credentials = _connection.credentials_of(settings.tls)
+    if credentials is None:
+        channel = grpc.insecure_channel(target, options=options, compression=compression)
+    else:
+        channel = grpc.secure_channel(target, credentials, options=options, compression=compression)
+    return grpc.intercept_channel(channel, *settings.interceptors)
+
+
+def _outcome_of(call: Any) -> Outcome:
+    if call.cancelled():
+        return Outcome(None, grpc.StatusCode.CANCELLED, "")
+    error = call.exception()
+    if error is None:
+        return Outcome(call.result())
+    if isinstance(error, grpc.RpcError):
+        return Outcome(None, error.code(), error.details() or "")
+    raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,44 +10,92 @@ from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
 from dualtower_clients import _dtypes, codec
-from dualtower_clients._calls import CallFacts
+from dualtower_clients._calls import CallFacts, Reply
 from dualtower_clients.errors import ResponseError, TensorError
-from dualtower_clients.proto import inference_pb2, management_pb2, signature_pb2
+from dualtower_clients.proto import (
+    examples_pb2,
+    inference_pb2,
+    management_pb2,
+    signature_pb2,
+)
 from dualtower_clients.results import (
+    Classification,
+    Classifications,
     Description,
     ModelMetadata,
     Prediction,
     Recommendation,
+    Regressions,
     Signature,
     TensorSpec,
     VersionStatus,
 )
 
-__all__ = ["description", "metadata", "prediction", "recommendations", "status", "vectors"]
+__all__ = [
+    "classifications",
+    "description",
+    "metadata",
+    "multi_inference",
+    "prediction",
+    "recommendations",
+    "regressions",
+    "status",
+    "vectors",
+]
 
 M = TypeVar("M", bound=Message)
 
 
-def prediction(raw: bytes, facts: CallFacts, elapsed_ms: float) -> Prediction:
+def prediction(reply: Reply, facts: CallFacts) -> Prediction:
     """The outputs of a PredictResponse as arrays."""
-    response = _parse(inference_pb2.PredictResponse, raw, facts)
+    response = _parse(inference_pb2.PredictResponse, reply.raw, facts)
     outputs = {}
     for alias in sorted(response.outputs):
         try:
             outputs[alias] = codec.decode(response.outputs[alias])
         except TensorError as error:
             raise _unreadable(f"output {alias!r}: {error}", facts) from error
-    spec = response.model_spec
-    return Prediction(outputs, spec.name, spec.version.value, spec.signature_name, elapsed_ms)
+    return Prediction(outputs, *_origin(response.model_spec, reply))
 
 
-def metadata(raw: bytes, facts: CallFacts) -> ModelMetadata:
+def classifications(reply: Reply, facts: CallFacts) -> Classifications:
+    """The labels and scores of a ClassificationResponse."""
+    response = _parse(examples_pb2.ClassificationResponse, reply.raw, facts)
+    return _classifications(response.result, response.model_spec, reply)
+
+
+def regressions(reply: Reply, facts: CallFacts) -> Regressions:
+    """The values of a RegressionResponse."""
+    response = _parse(examples_pb2.RegressionResponse, reply.raw, facts)
+    return _regressions(response.result, response.model_spec, reply)
+
+
+def multi_inference(
+    reply: Reply, facts: CallFacts, signatures: Sequence[str]
+) -> dict[str, Classifications | Regressions]:
+    """The results of a MultiInferenceResponse, by the signatures that were asked for."""
+    response = _parse(examples_pb2.MultiInferenceResponse, reply.raw, facts)
+    if len(response.results) != len(signatures):
+        raise _unreadable(f"{len(response.results)} results of {len(signatures)} tasks", facts)
+    found: dict[str, Classifications | Regressions] = {}
+    for signature, one in zip(signatures, response.results, strict=True):
+        kind = one.WhichOneof("result")
+        if kind is None:
+            raise _unreadable(f"no result of signature {signature!r}", facts)
+        if kind == "classification_result":
+            found[signature] = _classifications(one.classification_result, one.model_spec, reply)
+        else:
+            found[signature] = _regressions(one.regression_result, one.model_spec, reply)
+    return found
+
+
+def metadata(reply: Reply, facts: CallFacts) -> ModelMetadata:
     """The signatures in a GetModelMetadataResponse.
 
     The server packs them into an Any with TensorFlow Serving's own type name. Only its bytes are
     read, so that no type of that name has to exist in this process.
     """
-    response = _parse(inference_pb2.GetModelMetadataResponse, raw, facts)
+    response = _parse(inference_pb2.GetModelMetadataResponse, reply.raw, facts)
     if "signature_def" not in response.metadata:
         raise _unreadable("it holds no signatures", facts)
     packed = response.metadata["signature_def"].value
@@ -59,9 +107,9 @@ def metadata(raw: bytes, facts: CallFacts) -> ModelMetadata:
     )
 
 
-def status(raw: bytes, facts: CallFacts) -> tuple[VersionStatus, ...]:
+def status(reply: Reply, facts: CallFacts) -> tuple[VersionStatus, ...]:
     """The versions of a GetModelStatusResponse, highest first."""
-    response = _parse(management_pb2.GetModelStatusResponse, raw, facts)
+    response = _parse(management_pb2.GetModelStatusResponse, reply.raw, facts)
     return tuple(
         VersionStatus(
             one.version,
@@ -122,6 +170,38 @@ def vectors(answer: Prediction, *, rows: int, dim: int, facts: CallFacts) -> NDA
     if embedding.shape[1] != dim:
         raise _unreadable(f"embeddings of {embedding.shape[1]} numbers, described as {dim}", facts)
     return embedding
+
+
+def _origin(spec: inference_pb2.ModelSpec, reply: Reply) -> tuple[str, int, str, float, str, int]:
+    """The fields that all results end with."""
+    return (
+        spec.name,
+        spec.version.value,
+        spec.signature_name,
+        reply.elapsed_ms,
+        reply.address,
+        reply.attempts,
+    )
+
+
+def _classifications(
+    result: examples_pb2.ClassificationResult, spec: inference_pb2.ModelSpec, reply: Reply
+) -> Classifications:
+    examples = tuple(
+        Classification(
+            tuple(one.label for one in row.classes),
+            np.array([one.score for one in row.classes], np.float32),
+        )
+        for row in result.classifications
+    )
+    return Classifications(examples, *_origin(spec, reply))
+
+
+def _regressions(
+    result: examples_pb2.RegressionResult, spec: inference_pb2.ModelSpec, reply: Reply
+) -> Regressions:
+    values = np.array([one.value for one in result.regressions], np.float32)
+    return Regressions(values, *_origin(spec, reply))
 
 
 def _signature(proto: signature_pb2.SignatureDef, facts: CallFacts) -> Signature:

@@ -7,9 +7,9 @@ import json
 import click
 
 from dualtower.errors import UsageError
-from dualtower_clients._channel import DEFAULT_TIMEOUT_S
 from dualtower_clients.recommender import Recommender
 from dualtower_clients.results import Recommendation
+from dualtower_clients.settings import DEFAULT_TIMEOUT_S
 
 __all__ = ["recommend"]
 

@@ -6,9 +6,11 @@
     │  ├─ RequestError             the server refuses this request; sent again it fails again
     │  │  └─ ModelNotFound         no such model or version is loaded
     │  ├─ AccessDenied             the server wants other credentials
+    │  ├─ TlsError                 the two ends do not agree on TLS or on a certificate
     │  ├─ ServerFailure            the server failed inside while it worked on the request
     │  ├─ ResponseError            the answer cannot be understood
     │  ├─ CallCancelled            the client was closed, or the call was cancelled
+    │  ├─ ForkedClient             the client was made before os.fork(), and is used after it
     │  └─ RetryableError           .retryable is True
     │     ├─ ServerUnreachable     nobody answers, or the connection broke during the call
     │     ├─ ServerBusy            the server has no room for another request now
@@ -16,8 +18,9 @@
     └─ BundleError
        └─ BundleMismatch           the models, or the caller and the models, are of two bundles
 
-Each `ClientError` says at which address and of which model, keeps the server's own words in
-`.server_message`, and what to do next. `BundleMismatch` is the one of `dualtower.errors`.
+Each `ClientError` says at which address and of which model, after how many attempts, keeps the
+server's own words in `.server_message`, and what to do next. `BundleMismatch` is the one of
+`dualtower.errors`.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ __all__ = [
     "CallCancelled",
     "ClientError",
     "DeadlineExceeded",
+    "ForkedClient",
     "ModelNotFound",
     "RequestError",
     "ResponseError",
@@ -40,6 +44,7 @@ __all__ = [
     "ServerFailure",
     "ServerUnreachable",
     "TensorError",
+    "TlsError",
 ]
 
 
@@ -48,20 +53,28 @@ class ClientError(DualtowerError):
 
     Attributes:
         retryable: whether the same call may succeed later.
-        address: the server that was asked, "" where no server was involved.
+        address: the server that was asked, of several the last one; "" where none was involved.
         model: the model that was asked for, "" where none was.
         server_message: the server's or the transport's own words.
+        attempts: how many times the call was sent, retries and hedges included; 0 if never.
     """
 
     retryable: ClassVar[bool] = False
 
     def __init__(
-        self, message: str, *, address: str = "", model: str = "", server_message: str = ""
+        self,
+        message: str,
+        *,
+        address: str = "",
+        model: str = "",
+        server_message: str = "",
+        attempts: int = 0,
     ) -> None:
         super().__init__(message)
         self.address = address
         self.model = model
         self.server_message = server_message
+        self.attempts = attempts
 
 
 class TensorError(ClientError):
@@ -80,6 +93,10 @@ class AccessDenied(ClientError):
     """The server does not accept the caller's credentials."""
 
 
+class TlsError(ClientError):
+    """One end speaks TLS and the other does not, or one does not accept the other's certificate."""
+
+
 class ServerFailure(ClientError):
     """The server failed inside; its log says more than its answer."""
 
@@ -90,6 +107,10 @@ class ResponseError(ClientError):
 
 class CallCancelled(ClientError):
     """The client was closed while the call ran, or the call was cancelled."""
+
+
+class ForkedClient(ClientError):
+    """gRPC's connections do not survive os.fork(): the child process needs a client of its own."""
 
 
 class RetryableError(ClientError):

@@ -12,11 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from dualtower.errors import BundleMismatch, UsageError
 from dualtower_clients import _requests, _responses
 from dualtower_clients._calls import CallFacts
-from dualtower_clients._channel import DEFAULT_TIMEOUT_S
 from dualtower_clients._pair import Pair, check_pair
 from dualtower_clients.errors import ModelNotFound, ServerUnreachable
 from dualtower_clients.results import Description, Embeddings, Prediction, Recommendation
 from dualtower_clients.serving_client import ServingClient
+from dualtower_clients.settings import (
+    DEFAULT_POLICY,
+    DEFAULT_SETTINGS,
+    DEFAULT_TIMEOUT_S,
+    CallPolicy,
+    ChannelSettings,
+)
 
 __all__ = ["Recommender"]
 
@@ -49,6 +55,8 @@ class Recommender:
             one is refused.
         label: ask for the version with this label, such as "stable".
         version: ask for this version of all three models.
+        settings: TLS, token, metadata, compression, keep-alive, limits, interceptors.
+        policy: retries and hedges.
 
     Raises:
         BundleMismatch: the models do not belong together, or not to the caller.
@@ -69,10 +77,13 @@ class Recommender:
         expect_fingerprint: str | None = None,
         label: str | None = None,
         version: int | None = None,
+        settings: ChannelSettings = DEFAULT_SETTINGS,
+        policy: CallPolicy = DEFAULT_POLICY,
     ) -> None:
         if label is not None and version is not None:
             raise UsageError(f"give the label {label!r} or the version {version}, not both")
-        self._client = ServingClient(address, timeout_s=timeout_s)
+        self._settings, self._policy = settings, policy
+        self._client = ServingClient(address, timeout_s=timeout_s, settings=settings, policy=policy)
         self._expected = expect_fingerprint
         self._label, self._version = label, version
         self._checking = threading.Lock()
@@ -201,6 +212,8 @@ class Recommender:
             timeout_s=self._client.timeout_s,
             expect_fingerprint=pair.fingerprint,
             version=versions.pop(),
+            settings=self._settings,
+            policy=self._policy,
         )
 
     def close(self) -> None:
@@ -294,6 +307,8 @@ class Recommender:
             except ServerUnreachable:
                 self._forget()  # whoever answers next may serve another bundle
                 raise
+            if answer.attempts > 1:  # so may whoever answered, if the server was lost meanwhile
+                self._forget()
             try:
                 return answer, self._checked_pair(model, answer.version)
             except ModelNotFound:  # this version was unloaded between its answer and the check

@@ -9,11 +9,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 __all__ = [
+    "Classification",
+    "Classifications",
     "Description",
     "Embeddings",
     "ModelMetadata",
     "Prediction",
     "Recommendation",
+    "Regressions",
     "Signature",
     "TensorSpec",
     "VersionStatus",
@@ -22,13 +25,57 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to one Predict call of any model."""
+    """The answer to one Predict call of any model.
+
+    Attributes:
+        outputs: arrays by alias.
+        model, version, signature: who answered, by the server's own words.
+        elapsed_ms: from the call to its answer, pauses between attempts included.
+        address: that answered, of a client with several.
+        attempts: how often the request was sent, hedges included.
+    """
 
     outputs: Mapping[str, NDArray[Any]]
     model: str
     version: int
     signature: str
     elapsed_ms: float
+    address: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The classes of one example, in the model's order; "" where the model names none."""
+
+    labels: tuple[str, ...]
+    scores: NDArray[Any]  # [classes] float32
+
+
+@dataclass(frozen=True)
+class Classifications:
+    """The answer to a Classify call: one entry for each example. The rest is as in Prediction."""
+
+    examples: tuple[Classification, ...]
+    model: str
+    version: int
+    signature: str
+    elapsed_ms: float
+    address: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Regressions:
+    """The answer to a Regress call: one value for each example. The rest is as in Prediction."""
+
+    values: NDArray[Any]  # [examples] float32
+    model: str
+    version: int
+    signature: str
+    elapsed_ms: float
+    address: str
+    attempts: int
 
 
 @dataclass(frozen=True)

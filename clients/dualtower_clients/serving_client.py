@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from numpy.typing import ArrayLike
 
-from dualtower_clients import _calls, _requests, _responses
-from dualtower_clients._calls import CallFacts
-from dualtower_clients._channel import DEFAULT_TIMEOUT_S, ByteChannel
-from dualtower_clients.errors import DeadlineExceeded, ModelNotFound, RetryableError
+from dualtower_clients import _connection, _operations
+from dualtower_clients._channel import ChannelPool
+from dualtower_clients._examples import Example, Task
+from dualtower_clients._operations import Operation
+from dualtower_clients._waiting import POLL_S, Waiting
+from dualtower_clients.errors import ModelNotFound, RetryableError
 from dualtower_clients.proto import management_pb2
-from dualtower_clients.results import ModelMetadata, Prediction, VersionStatus
+from dualtower_clients.results import (
+    Classifications,
+    ModelMetadata,
+    Prediction,
+    Regressions,
+    VersionStatus,
+)
+from dualtower_clients.settings import (
+    DEFAULT_POLICY,
+    DEFAULT_SETTINGS,
+    DEFAULT_TIMEOUT_S,
+    CallPolicy,
+    ChannelSettings,
+    Metadata,
+    check_metadata,
+)
 
 __all__ = ["ServingClient"]
 
-_POLL_S = 0.1
+_T = TypeVar("_T")
 
 
 class ServingClient:
-    """Calls Predict, the models' metadata and status, and reload. Threads may share one client.
+    """Calls any model. Threads may share one client; a process that was forked needs its own.
 
     It sends arrays as they are: the server does not cast, so give the dtype that the signature
     wants (`metadata` tells). It knows nothing of bundles; `Recommender` does.
 
     Args:
-        address: "HOST:PORT", "unix:PATH" or any target that gRPC resolves.
-        timeout_s: the deadline of a call that names none itself.
+        address: "HOST:PORT", "unix:PATH" or any target that gRPC resolves. "dns:///NAME:PORT" is
+            called at all addresses of the name in turn. A list of addresses is balanced by the
+            policy, and one that fails is left alone for a while.
+        timeout_s: the deadline of a call that names none itself: the whole time, over retries,
+            hedges and pauses.
+        settings: TLS, token, metadata, compression, keep-alive, limits, interceptors.
+        policy: retries, hedges, balancing.
+
+    Raises:
+        UsageError: the address is none.
+        ForkedClient: gRPC cannot be used in this process, since it was forked.
 
     Example:
         with ServingClient("localhost:8500") as client:
@@ -36,10 +63,22 @@ class ServingClient:
             answer.outputs["y"], answer.version
     """
 
-    def __init__(self, address: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        self.address = address
+    def __init__(
+        self,
+        address: str | Sequence[str],
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        settings: ChannelSettings = DEFAULT_SETTINGS,
+        policy: CallPolicy = DEFAULT_POLICY,
+    ) -> None:
+        self.addresses = _connection.targets_of(address)
         self.timeout_s = timeout_s
-        self._channel = ByteChannel(address)
+        self._pool = ChannelPool(self.addresses, settings, policy)
+
+    @property
+    def address(self) -> str:
+        """Where it asks, in words."""
+        return ", ".join(self.addresses)
 
     def predict(
         self,
@@ -51,6 +90,7 @@ class ServingClient:
         version: int | None = None,
         label: str | None = None,
         timeout_s: float | None = None,
+        metadata: Metadata = (),
     ) -> Prediction:
         """Runs a signature.
 
@@ -62,15 +102,90 @@ class ServingClient:
             version: this loaded version, in place of the latest.
             label: the version with this label, in place of the latest.
             timeout_s: the deadline, in place of the client's own.
+            metadata: pairs that go with this call, beside those of the settings.
 
         Raises:
             ClientError: see `dualtower_clients.errors`.
         """
-        spec = _requests.model_spec(model, version=version, label=label, signature=signature)
-        request = _requests.predict(spec, inputs, outputs)
-        facts = self._facts(model, timeout_s)
-        raw, elapsed_ms = self._channel.call(_calls.PREDICT, request, facts)
-        return _responses.prediction(raw, facts, elapsed_ms)
+        operation = _operations.predict(
+            model, inputs, signature=signature, outputs=outputs, version=version, label=label
+        )
+        return self._call(operation, timeout_s, metadata)
+
+    def classify(
+        self,
+        model: str,
+        examples: Sequence[Example],
+        *,
+        context: Example | None = None,
+        signature: str = "serving_default",
+        version: int | None = None,
+        label: str | None = None,
+        timeout_s: float | None = None,
+        metadata: Metadata = (),
+    ) -> Classifications:
+        """Labels and scores of each example, from a model that takes examples.
+
+        Args:
+            model: its name at the server.
+            examples: features by name: an int, a float, a text or bytes, or a list of one of them.
+                Whole numbers are sent as int64, which a model that wants float32 refuses.
+            context: features that all examples share; an example's own win.
+            signature: which of the model's signatures.
+            version: this loaded version, in place of the latest.
+            label: the version with this label, in place of the latest.
+            timeout_s: the deadline, in place of the client's own.
+            metadata: pairs that go with this call, beside those of the settings.
+
+        Raises:
+            ClientError: see `dualtower_clients.errors`.
+        """
+        operation = _operations.classify(
+            model, examples, context=context, signature=signature, version=version, label=label
+        )
+        return self._call(operation, timeout_s, metadata)
+
+    def regress(
+        self,
+        model: str,
+        examples: Sequence[Example],
+        *,
+        context: Example | None = None,
+        signature: str = "serving_default",
+        version: int | None = None,
+        label: str | None = None,
+        timeout_s: float | None = None,
+        metadata: Metadata = (),
+    ) -> Regressions:
+        """A number for each example; arguments as `classify`."""
+        operation = _operations.regress(
+            model, examples, context=context, signature=signature, version=version, label=label
+        )
+        return self._call(operation, timeout_s, metadata)
+
+    def multi_inference(
+        self,
+        model: str,
+        tasks: Mapping[str, Task],
+        examples: Sequence[Example],
+        *,
+        context: Example | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        timeout_s: float | None = None,
+        metadata: Metadata = (),
+    ) -> Mapping[str, Classifications | Regressions]:
+        """Several signatures over the same examples, in one run; results by signature.
+
+        Args:
+            model: its name at the server.
+            tasks: "classify" or "regress", by signature.
+            examples: the rest as in `classify`.
+        """
+        operation = _operations.multi_inference(
+            model, tasks, examples, context=context, version=version, label=label
+        )
+        return self._call(operation, timeout_s, metadata)
 
     def metadata(
         self,
@@ -81,65 +196,48 @@ class ServingClient:
         timeout_s: float | None = None,
     ) -> ModelMetadata:
         """The signatures of a loaded version, with dtypes, shapes and defaults."""
-        request = _requests.metadata(_requests.model_spec(model, version=version, label=label))
-        facts = self._facts(model, timeout_s)
-        raw, _ = self._channel.call(_calls.METADATA, request, facts)
-        return _responses.metadata(raw, facts)
+        return self._call(_operations.metadata(model, version=version, label=label), timeout_s)
 
     def status(
         self, model: str, *, version: int | None = None, timeout_s: float | None = None
     ) -> tuple[VersionStatus, ...]:
         """Every version the server knows of, highest first, also those unloaded or failed."""
-        request = _requests.status(_requests.model_spec(model, version=version))
-        facts = self._facts(model, timeout_s)
-        raw, _ = self._channel.call(_calls.STATUS, request, facts)
-        return _responses.status(raw, facts)
+        return self._call(_operations.status(model, version=version), timeout_s)
 
     def reload(
         self, config: management_pb2.ModelServerConfig, *, timeout_s: float | None = None
     ) -> None:
-        """Replaces the server's whole configuration: models, versions, labels.
+        """Replaces the server's whole configuration: models, versions, labels. Sent once only.
 
         A model that the configuration does not name is unloaded. The call returns when each *new*
         model has a version that answers; versions of present models load afterwards.
 
         Raises:
             ClientError: the server refuses it. The stock server may have moved labels all the same.
+            UsageError: the client has several addresses, of which one would get it.
         """
-        request = management_pb2.ReloadConfigRequest(config=config).SerializeToString()
-        self._channel.call(_calls.RELOAD, request, self._facts("all of them", timeout_s))
+        _operations.check_single(self.addresses)
+        self._call(_operations.reload(config), timeout_s)
 
     def wait_until_available(self, models: Iterable[str], *, timeout_s: float) -> None:
-        """Returns when every model has a version in the state AVAILABLE.
+        """Returns when every model has a version in the state AVAILABLE, at whoever answers.
 
         Raises:
             DeadlineExceeded: one of them had none in `timeout_s`; the message says what was seen.
         """
-        deadline = time.monotonic() + timeout_s
-        for model in models:
-            seen = "no answer"
-            while True:
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    raise DeadlineExceeded(
-                        f"{model!r} at {self.address} is not available after {timeout_s:g} s "
-                        f"(last seen: {seen}); read the server's log",
-                        address=self.address,
-                        model=model,
-                    )
-                try:
-                    versions = self.status(model, timeout_s=min(left_s, 2.0))
-                except (RetryableError, ModelNotFound) as error:
-                    seen = str(error)
-                else:
-                    if any(one.state == "AVAILABLE" for one in versions):
-                        break
-                    seen = ", ".join(f"{one.version} {one.state}" for one in versions)
-                time.sleep(_POLL_S)
+        waiting = Waiting(models, address=self.address, timeout_s=timeout_s)
+        while not waiting.is_over:
+            operation, ask_s = waiting.question()
+            try:
+                if waiting.saw(self._pool.call(operation, ask_s, retry=False)):
+                    continue
+            except (RetryableError, ModelNotFound) as error:
+                waiting.failed(error)
+            time.sleep(POLL_S)
 
     def close(self) -> None:
-        """Ends the connection; running calls end as CallCancelled."""
-        self._channel.close()
+        """Ends the connections; running calls end as CallCancelled."""
+        self._pool.close()
 
     def __enter__(self) -> ServingClient:
         return self
@@ -152,5 +250,10 @@ class ServingClient:
     ) -> None:
         self.close()
 
-    def _facts(self, model: str, timeout_s: float | None) -> CallFacts:
-        return CallFacts(self.address, model, self.timeout_s if timeout_s is None else timeout_s)
+    def _call(
+        self, operation: Operation[_T], timeout_s: float | None, metadata: Metadata = ()
+    ) -> _T:
+        check_metadata(metadata)
+        return self._pool.call(
+            operation, self.timeout_s if timeout_s is None else timeout_s, metadata=metadata
+        )
