@@ -11,7 +11,16 @@ import numpy as np
 
 from dualtower_clients.proto import tensor_pb2
 
-__all__ = ["BFLOAT16", "STRING", "WireType", "by_name", "by_number", "name_of", "numpy_of"]
+__all__ = [
+    "BFLOAT16",
+    "NAMES",
+    "STRING",
+    "WireType",
+    "by_name",
+    "by_number",
+    "name_of",
+    "numpy_of",
+]
 
 STRING = tensor_pb2.DT_STRING
 BFLOAT16 = tensor_pb2.DT_BFLOAT16
@@ -47,6 +56,8 @@ _TYPES = (
 )
 _BY_NUMBER = {kind.number: kind for kind in _TYPES}
 _BY_NAME = {kind.name: kind for kind in _TYPES}
+
+NAMES = ", ".join(sorted(_BY_NAME))  # what an error says is allowed
 
 
 def by_number(number: int) -> WireType | None:

@@ -2,7 +2,8 @@
 
     array [any shape]  --encode-->         TensorProto with tensor_content (strings: string_val)
                        --encode_values-->  TensorProto with every element in its *_val field
-    TensorProto        --decode-->         array
+                       --encode_bytes-->   what `encode` gives, serialised
+    TensorProto, or its serialised bytes  --decode-->  array
 
 The rules of decoding, as TensorFlow applies them: `tensor_content` wins over `*_val` and must fit
 the shape exactly; a `*_val` list that is too short repeats its last value, an empty one means zeros
@@ -11,30 +12,45 @@ or empty strings, surplus values are ignored; no shape means a scalar.
 Strings are bytes on the wire: arrays of `str` are sent as UTF-8, and come back as object arrays of
 bytes. bfloat16 is `ml_dtypes.bfloat16` where that package is installed; without it a tensor is
 decoded to float32, which holds every bfloat16 exactly, and `encode(..., dtype="bfloat16")` rounds.
+Types of eight bits and fewer other than bool, int8 and uint8 are refused by name.
+
+A TensorProto copies what is put into it, and what is read from it. Bytes do not: `encode_bytes`
+copies an array once, `decode` of bytes shares their memory where its address suits the dtype.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import ArrayLike, NDArray
 
-from dualtower_clients import _dtypes
+from dualtower_clients import _dtypes, _elements, _wire
+from dualtower_clients._arrays import memory_of, prepare
 from dualtower_clients._dtypes import BFLOAT16, STRING, WireType
+from dualtower_clients._elements import PACKED
 from dualtower_clients.errors import TensorError
 from dualtower_clients.proto.tensor_pb2 import TensorProto, TensorShapeProto
 
-__all__ = ["MAX_FILL_BYTES", "decode", "encode", "encode_values", "shape_of"]
+__all__ = [
+    "MAX_FILL_BYTES",
+    "decode",
+    "encode",
+    "encode_bytes",
+    "encode_values",
+    "encoded_parts",
+    "shape_of",
+]
 
 MAX_FILL_BYTES = 1 << 30  # a message of a few bytes may ask for a tensor of any size: refuse it
 _MAX_RANK = 64  # numpy's own limit
 _MAX_ELEMENTS = (1 << 63) - 1
-# fields of fixed width, where the bytes of an array are the bytes of the packed field
-_PACKED_AS_IS = {"float_val": 5, "double_val": 6, "scomplex_val": 9, "dcomplex_val": 12}
-_BOOL_FIELD = 11
+_CONTENT, _BOOL_VAL = 4, 11  # field numbers
+_LARGE_BYTES = 4096  # a smaller payload is read by protobuf sooner than it is found here
+_FEW_FIELDS = 16  # beyond this the values have a field each, and no payload is large
 
 
 def encode(
@@ -49,58 +65,94 @@ def encode(
         string_content: strings in `tensor_content` too, which `tf.make_ndarray` cannot read.
 
     Raises:
-        TensorError: the dtype cannot travel, or `value` does not fit it.
+        TensorError: the dtype cannot travel, or `value` does not fit it or a message.
     """
-    array, kind = _prepare(value, dtype)
-    proto = TensorProto(dtype=kind.number, tensor_shape=_shape_proto(array.shape))  # type: ignore[arg-type]
+    array, kind = prepare(value, dtype)
+    proto = _head(array, kind)
     if kind.number != STRING:
         proto.tensor_content = array.tobytes()
     elif string_content:
-        strings = _bytes_of(array)
-        proto.tensor_content = b"".join([*(_varint(len(text)) for text in strings), *strings])
+        strings = _utf8(array.reshape(-1).tolist())
+        lengths = [_wire.varint(len(text)) for text in strings]
+        proto.tensor_content = b"".join([*lengths, *strings])
     else:
-        proto.string_val.extend(_bytes_of(array))
+        _add_strings(proto, array)
     return proto
+
+
+def encode_bytes(value: ArrayLike, *, dtype: str | None = None) -> bytes:
+    """As `encode(value).SerializeToString()`, with one copy of the array instead of four.
+
+    Raises:
+        TensorError: as `encode`.
+    """
+    return b"".join(encoded_parts(value, dtype=dtype))
+
+
+def encoded_parts(value: ArrayLike, *, dtype: str | None = None) -> list[bytes | memoryview]:
+    """What `encode_bytes` joins, for a message that joins it with parts of its own.
+
+    A part may be the memory of `value`: join them before it changes.
+    """
+    array, kind = prepare(value, dtype)
+    head = _head(array, kind)
+    if kind.number == STRING:
+        _add_strings(head, array)
+    if kind.number == STRING or array.size == 0:
+        return [head.SerializeToString()]
+    return [
+        head.SerializeToString(),
+        _wire.delimited(_CONTENT, array.nbytes),
+        memory_of(array),
+    ]
 
 
 def encode_values(value: ArrayLike, *, dtype: str | None = None) -> TensorProto:
     """As `encode`, with every element spelled out in the `*_val` field, as model servers answer."""
-    array, kind = _prepare(value, dtype)
-    proto = TensorProto(dtype=kind.number, tensor_shape=_shape_proto(array.shape))  # type: ignore[arg-type]
+    array, kind = prepare(value, dtype)
+    proto = _head(array, kind)
     if kind.number == STRING:
-        proto.string_val.extend(_bytes_of(array))
+        _add_strings(proto, array)
     elif array.size == 0:
         pass
-    elif kind.field in _PACKED_AS_IS:
-        proto.MergeFromString(_packed(_PACKED_AS_IS[kind.field], array.tobytes()))
+    elif kind.field in PACKED:
+        _merge_packed(proto, PACKED[kind.field].number, array)
     elif kind.field == "bool_val":  # each bool is a varint of one byte, which is numpy's layout
-        proto.MergeFromString(_packed(_BOOL_FIELD, array.tobytes()))
+        _merge_packed(proto, _BOOL_VAL, array)
     else:
         bits = array.view(np.uint16) if kind.field == "half_val" else array
         getattr(proto, kind.field).extend(bits.ravel().tolist())
     return proto
 
 
-def decode(proto: TensorProto, *, max_fill_bytes: int = MAX_FILL_BYTES) -> NDArray[Any]:
-    """The array of a tensor. It is read-only where it was sent as `tensor_content`, and where one
-    value stands for all elements.
+def decode(
+    tensor: TensorProto | bytes | memoryview, *, max_fill_bytes: int = MAX_FILL_BYTES
+) -> NDArray[Any]:
+    """The array of a tensor.
+
+    Numbers are read-only where they were sent as `tensor_content`, where one value stands for all
+    elements, and where a large tensor is given as bytes: copy the array to write into it.
 
     Args:
-        proto: the tensor.
+        tensor: a TensorProto, or its serialised bytes, which are not copied if they need not be.
         max_fill_bytes: the most that a value list shorter than its shape may be expanded to.
 
     Raises:
-        TensorError: unknown dtype, impossible shape, or content that does not fit the shape.
+        TensorError: no tensor, unknown dtype, impossible shape, or content that does not fit it.
     """
+    proto, content, packed = _opened(tensor)
     kind = _dtypes.by_number(proto.dtype)
     if kind is None:
-        raise TensorError(f"tensors of {_dtypes.name_of(proto.dtype)} cannot be read")
+        raise TensorError(
+            f"tensors of {_dtypes.name_of(proto.dtype)} cannot be read, only of {_dtypes.NAMES}"
+        )
     shape = shape_of(proto.tensor_shape)
     count = math.prod(shape)
-    if proto.tensor_content and count:
-        flat = _from_content(proto.tensor_content, kind, count)
+    if len(content) and count:
+        flat = _elements.of_content(content, kind, count)
     else:
-        flat = _from_values(proto, kind, count, max_fill_bytes)
+        found = _elements.of_values(proto, kind) if packed is None else packed
+        flat = _elements.fill(found, kind, count, max_fill_bytes)
     try:
         array = flat.reshape(shape)
     except ValueError as error:  # [0, 2^62, 2^62]: no element, and yet too large for numpy
@@ -111,13 +163,11 @@ def decode(proto: TensorProto, *, max_fill_bytes: int = MAX_FILL_BYTES) -> NDArr
 
 
 def shape_of(proto: TensorShapeProto) -> tuple[int, ...]:
-    """The shape of a tensor; an unknown rank or no shape means a scalar.
+    """The shape of a tensor; no dimensions mean a scalar, also where its rank is called unknown.
 
     Raises:
         TensorError: a negative dimension, too many dimensions, or too many elements to count.
     """
-    if proto.unknown_rank:
-        return ()
     shape = tuple(dim.size for dim in proto.dim)
     if any(size < 0 for size in shape):
         raise TensorError(f"shape {list(shape)} has a negative dimension")
@@ -128,38 +178,25 @@ def shape_of(proto: TensorShapeProto) -> tuple[int, ...]:
     return shape
 
 
-def _prepare(value: ArrayLike, dtype: str | None) -> tuple[NDArray[Any], WireType]:
-    """The array in C order and little endian, and its dtype on the wire."""
+def _head(array: NDArray[Any], kind: WireType) -> TensorProto:
+    """A tensor of this dtype and shape, without elements."""
+    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in array.shape])
+    return TensorProto(dtype=kind.number, tensor_shape=shape)  # type: ignore[arg-type]
+
+
+def _add_strings(proto: TensorProto, array: NDArray[Any]) -> None:
+    strings: list[Any] = array.reshape(-1).tolist()
     try:
-        array = np.asarray(value)
-        if array.dtype.kind in "SU" and not isinstance(value, np.ndarray):
-            array = np.array(value, object)  # numpy's own strings drop trailing NULs
-    except ValueError as error:
-        raise TensorError(f"the value is no regular array: {error}") from error
-    name = dtype or ("string" if array.dtype.kind in "USO" else array.dtype.name)
-    kind = _dtypes.by_name(name)
-    if kind is None:
-        raise TensorError(f"arrays of dtype {name} cannot be sent; cast them first")
-    if kind.number == STRING:
-        return array, kind
-    if kind.number == BFLOAT16 and array.dtype.name != "bfloat16":
-        return _bfloat16_bits_of(array), kind
+        proto.string_val.extend(strings)  # all or none: protobuf takes bytes only
+    except TypeError:
+        proto.string_val.extend(_utf8(strings))
+
+
+def _utf8(strings: list[Any]) -> list[bytes]:
     try:
-        return np.asarray(array, _dtypes.numpy_of(kind), order="C"), kind
-    except (TypeError, ValueError) as error:
-        raise TensorError(f"an array of {array.dtype} cannot become {name}: {error}") from error
-
-
-def _shape_proto(shape: Iterable[int]) -> TensorShapeProto:
-    return TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in shape])
-
-
-def _bytes_of(array: NDArray[Any]) -> list[bytes]:
-    values: list[Any] = array.ravel().tolist()
-    try:
-        return [text if isinstance(text, bytes) else text.encode() for text in values]
+        return [text if isinstance(text, bytes) else text.encode() for text in strings]
     except (AttributeError, UnicodeEncodeError) as error:
-        bad = next(text for text in values if not _is_text(text))
+        bad = next(text for text in strings if not _is_text(text))
         raise TensorError(f"strings must be bytes, or str that UTF-8 holds, got {bad!r}") from error
 
 
@@ -173,110 +210,47 @@ def _is_text(value: object) -> bool:
     return True
 
 
-def _from_content(content: bytes, kind: WireType, count: int) -> NDArray[Any]:
-    if kind.number == STRING:
-        return _objects(_split_strings(content, count))
-    if len(content) != count * kind.size_bytes:
-        raise TensorError(
-            f"tensor_content has {len(content)} bytes, "
-            f"{count} elements of {kind.name} need {count * kind.size_bytes}"
-        )
-    if kind.name == "bool":
-        truth: NDArray[Any] = np.frombuffer(content, np.uint8) != 0
-        return truth
-    return np.frombuffer(content, _dtypes.numpy_of(kind))
+def _merge_packed(proto: TensorProto, number: int, array: NDArray[Any]) -> None:
+    proto.MergeFromString(b"".join([_wire.delimited(number, array.nbytes), memory_of(array)]))
 
 
-def _split_strings(content: bytes, count: int) -> list[bytes]:
-    """`count` varint lengths, then that many bytes each."""
-    if count > len(content):
-        raise TensorError(f"tensor_content has {len(content)} bytes for {count} strings")
-    lengths, position = [], 0
-    for _ in range(count):
-        length = shift = 0
-        while True:
-            if position == len(content) or shift > 63:
-                raise TensorError("tensor_content ends within the lengths of its strings")
-            byte = content[position]
-            position += 1
-            length |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-        lengths.append(length)
-    if position + sum(lengths) != len(content):
-        raise TensorError("tensor_content does not hold as many bytes as its strings need")
-    strings = []
-    for length in lengths:
-        strings.append(content[position : position + length])
-        position += length
-    return strings
+def _opened(
+    tensor: TensorProto | bytes | memoryview,
+) -> tuple[TensorProto, bytes | memoryview, NDArray[Any] | None]:
+    """A tensor, its content, and the values that were kept out of it, if any were."""
+    if isinstance(tensor, TensorProto):
+        return tensor, tensor.tensor_content, None
+    raw = memoryview(tensor)
+    large = _large_field(raw)
+    try:
+        if large is not None:
+            rest = TensorProto.FromString(_wire.without(raw, large))
+            payload = raw[large.begin : large.end]
+            if large.number == _CONTENT:
+                return rest, payload, None
+            kind = _dtypes.by_number(rest.dtype)
+            if kind is not None and kind.field in PACKED:
+                number, dtype = PACKED[kind.field]
+                if number == large.number and len(payload) % dtype.itemsize == 0:
+                    return rest, rest.tensor_content, _elements.of_packed(payload, kind)
+        proto = TensorProto.FromString(tensor)  # type: ignore[arg-type]  # memoryviews are taken
+    except DecodeError as error:
+        raise TensorError(f"{len(raw)} bytes are no tensor: {error}") from error
+    return proto, proto.tensor_content, None
 
 
-def _from_values(proto: TensorProto, kind: WireType, count: int, limit: int) -> NDArray[Any]:
-    values = getattr(proto, kind.field)
-    if kind.number == STRING:
-        flat = _objects(values[:count])
-    elif kind.field in ("scomplex_val", "dcomplex_val"):
-        parts = np.float32 if kind.field == "scomplex_val" else np.float64
-        pairs = _numbers(values, np.dtype(parts))
-        flat = pairs[: len(pairs) // 2 * 2].view(_dtypes.numpy_of(kind))[:count]
-    elif kind.field == "half_val":
-        flat = _numbers(values, np.dtype(np.int32)).astype(np.uint16)[:count]
-        flat = flat.view(_dtypes.numpy_of(kind))
-    elif kind.field == "int_val":  # too large a value wraps, as a C cast does
-        flat = _numbers(values, np.dtype(np.int32)).astype(_dtypes.numpy_of(kind))[:count]
-    else:
-        flat = _numbers(values, _dtypes.numpy_of(kind))[:count]
-    if len(flat) == count:
-        return flat
-    if count * max(kind.size_bytes, 8) > limit:
-        raise TensorError(
-            f"a list of {len(flat)} values would fill {count} elements of {kind.name}, "
-            f"more than the limit of {limit} bytes"
-        )
-    if len(flat) <= 1:  # one value that repeats needs no memory
-        only = np.empty((), flat.dtype)
-        only[()] = flat[0] if len(flat) else (b"" if kind.number == STRING else 0)
-        return np.broadcast_to(only, count)
-    filled = np.full(count, flat[-1], flat.dtype)
-    filled[: len(flat)] = flat
-    return filled
-
-
-def _numbers(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A repeated field as an array, by protobuf's own conversion where it has one (7 and later)."""
-    if hasattr(values, "__array__"):
-        return np.array(values, dtype)
-    return np.fromiter(values, dtype, len(values))
-
-
-def _objects(strings: list[bytes]) -> NDArray[Any]:
-    array = np.empty(len(strings), object)
-    array[:] = strings
-    return array
-
-
-def _packed(field: int, payload: bytes) -> bytes:
-    """The wire form of a packed repeated field: tag, length, payload."""
-    return bytes([field << 3 | 2]) + _varint(len(payload)) + payload
-
-
-def _varint(number: int) -> bytes:
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
-
-
-def _bfloat16_bits_of(array: NDArray[Any]) -> NDArray[np.uint16]:
-    """Bits of the nearest bfloat16, ties to even; a NaN stays a NaN."""
-    wide = np.asarray(array, np.float32)
-    bits = wide.view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-    return np.where(np.isnan(wide), (bits >> 16) | 0x40, rounded).astype(np.uint16)
+def _large_field(raw: memoryview) -> _wire.Field | None:
+    """The field that is worth being kept out of protobuf, if there is one and only one."""
+    if len(raw) < _LARGE_BYTES:
+        return None
+    try:
+        fields = list(itertools.islice(_wire.fields(raw), _FEW_FIELDS))
+    except _wire.WireFormatError:
+        return None  # protobuf has the last word on what a message is
+    large = max(fields, key=lambda field: field.size_bytes)
+    if not large.is_delimited or large.size_bytes < _LARGE_BYTES or fields[-1].end < len(raw):
+        return None
+    return large if sum(field.number == large.number for field in fields) == 1 else None
 
 
 def _float32_of_bfloat16_bits(bits: NDArray[Any]) -> NDArray[np.float32]:
