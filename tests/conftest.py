@@ -1,13 +1,14 @@
-"""Model servers as processes, for the tests of every folder.
+"""Model servers as processes, and folders that are made once, for the tests of every folder.
 
-They are `dualtower-model-server`, or whatever $DUALTOWER_SERVER_CMD names: a command that stays in
-the foreground, with {flags} where the flags belong.
+The servers are `dualtower-model-server`, or whatever $DUALTOWER_SERVER_CMD names: a command that
+stays in the foreground, with {flags} where the flags belong.
 
     DUALTOWER_SERVER_CMD='tensorflow_model_server {flags}' pytest tests/integration tests/serving
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -26,6 +27,17 @@ from dualtower_serving.launch import free_port
 
 VARIABLE = "DUALTOWER_SERVER_CMD"
 OURS = f"{shlex.quote(sys.executable)} -m dualtower_serving.embedded.model_server {{flags}}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The files keep the order below; pytest-xdist would put those with the fewest tests last."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: workers that share out files then end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @dataclass
@@ -62,6 +74,28 @@ class ModelServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Makes a folder by name: one worker of pytest-xdist fills it, all of them read it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, whole = root / "once" / name, root / "once" / f"{name}.whole"
+        folder.parent.mkdir(exist_ok=True)
+        with folder.with_name(f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                whole.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -202,9 +202,9 @@ def make_run(
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(made_once: Callable[..., Path]) -> Path:
     """A trained run; read it only."""
-    return make_run(tmp_path_factory.mktemp("trained"))
+    return made_once("trained", make_run) / "run"
 
 
 @pytest.fixture(scope="session")
@@ -251,13 +251,15 @@ SETTINGS = ("export.k_max=20", "export.batch_sizes=[1, 2, 4]")
 
 
 @pytest.fixture(scope="session")
-def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory):
+def bundle(run: Path, made_once: Callable[..., Path]):
     """A whole bundle of `run`; read it only."""
+    from dualtower.bundle import Bundle
     from dualtower.config import load_section
     from dualtower_export import ExportConfig, export_bundle
 
     config = load_section("export", ExportConfig, overrides=SETTINGS)
-    return export_bundle(run, tmp_path_factory.mktemp("exported") / "bundle", config)
+    folder = made_once("exported", lambda folder: export_bundle(run, folder / "bundle", config))
+    return Bundle.open(folder / "bundle")
 
 
 @pytest.fixture(scope="session")

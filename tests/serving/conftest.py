@@ -12,11 +12,15 @@ BUILDER = Path(__file__).with_name("mini_bundle.py")
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory) -> dict[str, Path]:
+def bundles(made_once) -> dict[str, Path]:
     """Mini bundles of two embedding spaces, a and b, in versions 1 and 2."""
-    folder = tmp_path_factory.mktemp("bundles")
     names = ("a1", "b2")
-    subprocess.run([sys.executable, BUILDER, folder, *names], check=True, capture_output=True)
+    folder = made_once(
+        "mini-bundles",
+        lambda folder: subprocess.run(
+            [sys.executable, BUILDER, folder, *names], check=True, capture_output=True
+        ),
+    )
     return {name: folder / name for name in names}
 
 

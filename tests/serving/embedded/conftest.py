@@ -12,17 +12,20 @@ BUILDER = Path(__file__).with_name("small_models.py")
 
 
 @pytest.fixture(scope="session")
-def small_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_models(made_once) -> Path:
     """A folder with the models `examples` and `slow`; see small_models.py."""
-    folder = tmp_path_factory.mktemp("small")
-    subprocess.run([sys.executable, BUILDER, folder], check=True, capture_output=True)
-    return folder
+    return made_once(
+        "small-models",
+        lambda folder: subprocess.run(
+            [sys.executable, BUILDER, folder], check=True, capture_output=True
+        ),
+    )
 
 
 @pytest.fixture(scope="session")
-def small_config(small_models: Path) -> Path:
+def small_config(small_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their configuration file."""
-    path = small_models / "models.config"
+    path = tmp_path_factory.mktemp("small") / "models.config"
     entries = "".join(
         f'config {{ name: "{name}" base_path: "{small_models}/{name}" '
         'model_platform: "tensorflow" }\n'

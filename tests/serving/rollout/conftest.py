@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dualtower.bundle import Bundle
+from dualtower.bundle import MODELS, Bundle
 from dualtower_serving.rollout.load_step import load
 from dualtower_serving.rollout.promote_step import promote
 from dualtower_serving.rollout.records import write_configs
@@ -29,10 +30,14 @@ COMMAND = [sys.executable, "-c", "from dualtower.cli import main; main()", "roll
 
 
 @pytest.fixture(scope="session")
-def pairs(tmp_path_factory) -> dict[int, Path]:
+def pairs(made_once) -> dict[int, Path]:
     """Bundles by version; see `pair_bundles`."""
-    folder = tmp_path_factory.mktemp("pairs")
-    subprocess.run([sys.executable, BUILDER, folder, *PAIRS], check=True, capture_output=True)
+    folder = made_once(
+        "pairs",
+        lambda folder: subprocess.run(
+            [sys.executable, BUILDER, folder, *PAIRS], check=True, capture_output=True
+        ),
+    )
     return {int(name[1:]): folder / name for name in PAIRS}
 
 
@@ -46,13 +51,20 @@ class Place:
     """A target, and its steps with the patience of a test."""
 
     path: Path
+    call_s: float = 10.0
+    servers: list[Any] = field(default_factory=list)
+
+    @property
+    def hurried(self) -> Place:
+        """The same, for steps that meet a server of which it is known that it is away."""
+        return replace(self, call_s=1.0)
 
     @property
     def target(self) -> Target:
         return Target.at(str(self.path))
 
     def session(self, step: str, *, dry_run: bool = False):
-        return opened(self.target, step, patience=Patience(30.0, 10.0), dry_run=dry_run)
+        return opened(self.target, step, patience=Patience(30.0, self.call_s), dry_run=dry_run)
 
     def run(self, step: Callable[..., Outcome], *args, **kwargs) -> Outcome:
         with self.session(step.__name__) as session:
@@ -76,6 +88,13 @@ class Place:
     def unfinished(self):
         with self.session("status", dry_run=True) as session:
             return session.journal.unfinished
+
+    def server_flags(self, version: int = 1) -> list[str]:
+        """Of a server on the models.config, made for this version if there is none."""
+        target = self.target
+        if not target.config.exists():
+            write_configs(target, State(root=target.place).with_loaded([version]))
+        return [f"--model_config_file={target.config}", ANY_LABEL]
 
     def command(self, step: str, *args: str, target: bool = True) -> subprocess.Popen[str]:
         """Starts `dualtower rollout STEP TARGET ...`."""
@@ -101,11 +120,19 @@ def put_there(pairs: dict[int, Path], folder: Path, *versions: int) -> None:
 @pytest.fixture
 def place(pairs, tmp_path) -> Callable[..., Place]:
     """Makes a target with these versions."""
+    return _placing(pairs, tmp_path / "target")
 
+
+@pytest.fixture(scope="module")
+def shared_place(pairs, tmp_path_factory) -> Callable[..., Place]:
+    """As `place`, for a target that the tests of a module share."""
+    return _placing(pairs, tmp_path_factory.mktemp("shared") / "target")
+
+
+def _placing(pairs: dict[int, Path], path: Path) -> Callable[..., Place]:
     def make(*versions: int) -> Place:
-        made = Place(tmp_path / "target")
-        put_there(pairs, made.path, *versions)
-        return made
+        put_there(pairs, path, *versions)
+        return Place(path)
 
     return make
 
@@ -113,14 +140,20 @@ def place(pairs, tmp_path) -> Callable[..., Place]:
 @pytest.fixture
 def serve_target(model_server) -> Callable[..., str]:
     """Starts a server on a target's models.config, made for this version if there is none."""
+    return _serving(model_server)
 
+
+@pytest.fixture(scope="module")
+def serve_shared_target(shared_server) -> Callable[..., str]:
+    """As `serve_target`, for `shared_place`."""
+    return _serving(shared_server)
+
+
+def _serving(launch: Callable[..., Any]) -> Callable[..., str]:
     def start(place: Place, *flags: str, version: int = 1, port: int | None = None) -> str:
-        target = place.target
-        if not target.config.exists():
-            write_configs(target, State(root=target.place).with_loaded([version]))
-        server = model_server(f"--model_config_file={target.config}", ANY_LABEL, *flags, port=port)
-        server.wait_ready("user_tower", "item_tower", "recommender")
-        place.servers = [*getattr(place, "servers", []), server]
+        server = launch(*place.server_flags(version), *flags, port=port)
+        server.wait_ready(*MODELS)
+        place.servers.append(server)
         return server.address
 
     return start

@@ -8,6 +8,7 @@ from concurrent import futures
 import grpc
 import pytest
 
+from dualtower.bundle import MODELS
 from dualtower.errors import GateFailed, UnavailableError, UsageError
 from dualtower_clients import Recommender, ServingClient
 from dualtower_clients.proto import management_pb2
@@ -56,10 +57,13 @@ class Replica:
 
 
 @pytest.fixture
-def two(place, serve_target) -> Iterator[tuple]:
+def two(place, model_server) -> Iterator[tuple]:
     """A target with two pairs, and two replicas."""
     made = place(1, 2)
-    replicas = [Replica(serve_target(made)) for _ in range(2)]
+    servers = [model_server(*made.server_flags()) for _ in range(2)]
+    for server in servers:
+        server.wait_ready(*MODELS)
+    replicas = [Replica(server.address) for server in servers]
     yield made, *replicas
     for replica in replicas:
         replica.close()
@@ -79,14 +83,14 @@ def test_all_of_them_or_none_and_a_part_is_gone_on_with(two) -> None:
 
     # one is away: nothing is begun
     second.away = True
-    for action in (lambda: made.load(2), lambda: made.run(sync)):
+    for action in (lambda: made.hurried.load(2), lambda: made.hurried.run(sync)):
         with pytest.raises(UnavailableError, match=rf"nothing was changed.*{second.address}: away"):
             action()
     second.away = False
     made.load(2)
     second.away = True
     with pytest.raises(UnavailableError, match=rf"no label has moved.*{second.address}"):
-        made.promote(2)
+        made.hurried.promote(2)
     assert (_stable(first), made.unfinished) == (1, None)
     second.away = False
 

@@ -171,7 +171,7 @@ def test_a_new_version_that_died_and_a_server_that_started_again(
     server.process.send_signal(signal.SIGKILL)
     server.process.wait()
     with pytest.raises(UnavailableError, match="no server answers"):
-        made.rollback()
+        made.hurried.rollback()
     address = serve_target(made, port=server.port)
     assert _stable(address) == (1, fingerprints[1])
     for model in ("user_tower", "item_tower", "recommender"):

@@ -5,21 +5,39 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
+from dualtower.cli import main
 from dualtower.errors import UsageError
 from dualtower_clients import Recommender
 from dualtower_serving.rollout.journal import Journal
 from dualtower_serving.rollout.prune_step import prune
 from dualtower_serving.rollout.state import State
 
-MAIN = "from dualtower.cli import main; main()"
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
 
 
-def _run(*args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", MAIN, "rollout", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture
+def rollout(capsys) -> Callable[..., Said]:
+    """Runs `dualtower rollout ...` in this process."""
+
+    def run(*args: object) -> Said:
+        code = 0
+        try:
+            main(["rollout", *map(str, args)])
+        except SystemExit as end:
+            code = end.code
+        return Said(code, *capsys.readouterr())
+
+    return run
 
 
 def test_no_step_imports_tensorflow() -> None:
@@ -32,48 +50,48 @@ def test_no_step_imports_tensorflow() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_wrong_use_exits_with_2_and_makes_nothing(tmp_path) -> None:
+def test_wrong_use_exits_with_2_and_makes_nothing(rollout, tmp_path) -> None:
     nowhere = tmp_path / "typo"
     for step in ("load", "shadow", "promote", "rollback", "prune", "sync", "status"):
-        done = _run(step, nowhere)
-        assert (done.returncode, done.stdout) == (2, ""), step
-        assert "is not there; `dualtower rollout push BUNDLE TARGET` makes it" in done.stderr
+        done = rollout(step, nowhere)
+        assert (done.code, done.out) == (2, ""), step
+        assert "is not there; `dualtower rollout push BUNDLE TARGET` makes it" in done.err
     assert not nowhere.exists()
 
 
-def test_push_and_prune_by_command(pairs, fingerprints, tmp_path) -> None:
+def test_push_and_prune_by_command(rollout, pairs, fingerprints, tmp_path) -> None:
     target = tmp_path / "target"
-    dry = _run("push", pairs[1], target, "--dry-run", "--json")
-    assert dry.returncode == 0, dry.stderr
-    said = json.loads(dry.stdout)
+    dry = rollout("push", pairs[1], target, "--dry-run", "--json")
+    assert dry.code == 0, dry.err
+    said = json.loads(dry.out)
     assert (said["dry_run"], said["changed"], said["version"]) == (True, True, 1)
     assert not target.exists()
     for version in (1, 2):
-        done = _run("push", pairs[version], target, "--json", "--no-other-models")
-        assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["pairs"] == {"1": fingerprints[1], "2": fingerprints[2]}
+        done = rollout("push", pairs[version], target, "--json", "--no-other-models")
+        assert done.code == 0, done.err
+    assert json.loads(done.out)["pairs"] == {"1": fingerprints[1], "2": fingerprints[2]}
     config = (target / "rollout" / "models.config").read_text(encoding="utf-8")
     assert "versions: 1" in config, "what a server was started with stays"
     assert "versions: 2" not in config
-    status = json.loads(_run("status", target, "--json").stdout)
+    status = json.loads(rollout("status", target, "--json").out)
     assert [(one["version"], one["on_disk"]) for one in status["pairs"]] == [(1, True), (2, True)]
-    removed = _run("prune", target, "--keep", "1", "--json")
-    assert json.loads(removed.stdout)["versions"] == [1]
+    removed = rollout("prune", target, "--keep", "1", "--json")
+    assert json.loads(removed.out)["versions"] == [1]
     assert sorted(path.name for path in (target / "user_tower").iterdir()) == ["2"]
-    assert _run("prune", target, "--version", "9").returncode == 2
+    assert rollout("prune", target, "--version", "9").code == 2
 
 
-def test_a_promotion_that_was_begun_excuses_no_other(place) -> None:
+def test_a_promotion_that_was_begun_excuses_no_other(rollout, place) -> None:
     made = place(1, 2)
     state = State(pairs={1: "aa", 2: "bb"}, loaded=(1, 2), labels={"stable": 1, "canary": 1},
                   servers=("localhost:1",), others="")  # fmt: skip
     journal = Journal(made.target.journal)
     journal.done("load", state)
     journal.begin("promote", version=2, label="canary", skip_shadow=None)
-    done = _run("promote", made.path)
-    assert done.returncode == 2
-    assert "--version 2 --label canary`, or undo it" in done.stderr
-    assert "promote of version 2 was begun" in _run("load", made.path).stderr
+    done = rollout("promote", made.path)
+    assert done.code == 2
+    assert "--version 2 --label canary`, or undo it" in done.err
+    assert "promote of version 2 was begun" in rollout("load", made.path).err
 
 
 def test_a_prune_that_was_killed_goes_on(place, fingerprints) -> None:

@@ -15,11 +15,11 @@ from label_hammer import Expected, Hammer
 SEED = 20261129
 
 
-@pytest.fixture
-def running(place, serve_target):
-    """A target with versions 1 and 2, both loaded, 1 stable; and a server."""
-    made = place(1, 2)
-    address = serve_target(made)
+@pytest.fixture(scope="module")
+def running(shared_place, serve_shared_target):
+    """A target with versions 1 and 2, both loaded, 1 stable; and a server. Each test ends so."""
+    made = shared_place(1, 2)
+    address = serve_shared_target(made)
     made.load(1, address)
     made.load(2)
     expected = {version: Expected.of(address, version) for version in (1, 2)}
