@@ -193,11 +193,11 @@ class CallPlan:
         timed_out = kind is DeadlineExceeded and self.left_s > 0
         if not (timed_out or issubclass(kind, _RETRIED)):
             return None
+        has_others = len(self._traffic.balancer.replicas) > len(self._tried)
+        if has_others and kind is not ServerBusy:  # which takes no load to where there is too much
+            return 0.0
         if not self._traffic.throttle.is_above_half:
             return None
-        others = len(self._traffic.balancer.replicas) > len(self._tried)
-        if others and kind is not ServerBusy:
-            return 0.0
         doublings = min(self._rounds - 1, _MAX_DOUBLINGS)
         longest_s = min(retry.initial_pause_s * 2**doublings, retry.max_pause_s)
         pause_s = random.uniform(longest_s / 2, longest_s)

@@ -159,8 +159,9 @@ class RetryPolicy:
         attempt_timeout_s: of a single attempt; an attempt that takes longer is given up and counts
             as failed. None: an attempt may take all that is left of the call's time.
         throttle_ratio: how much of a retry each success pays for. While failures outweigh that,
-            nothing is sent again, so that retries do not keep an overloaded server down. (gRPC's
-            retry throttling, https://github.com/grpc/proposal/blob/master/A6-client-retries.md)
+            nothing is sent again to an address that was asked, so that retries do not keep an
+            overloaded server down. (gRPC's retry throttling,
+            https://github.com/grpc/proposal/blob/master/A6-client-retries.md)
     """
 
     max_attempts: int = 3

@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent import futures
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import grpc
 import pytest
 
 from dualtower_serving import RunningServer, start
+
+sys.path.insert(0, str(Path(__file__).parent))  # scripted_server
+
+from scripted_server import KINDS, Answer, ScriptedServer, ok
 
 BUILDER = Path(__file__).parent.parent / "serving" / "mini_bundle.py"
 
@@ -38,30 +42,29 @@ def served(mini_bundle) -> Iterator[RunningServer]:
 
 
 @pytest.fixture
-def scripted() -> Iterator[Callable[..., str]]:
+def server() -> Iterator[Callable[..., ScriptedServer]]:
     """Starts a gRPC server that answers every method with `answer(method, request, context)`."""
-    servers = []
+    servers: list[ScriptedServer] = []
 
-    class Everything(grpc.GenericRpcHandler):
-        def __init__(self, answer):
-            self._answer = answer
-
-        def service(self, details):
-            return grpc.unary_unary_rpc_method_handler(
-                lambda request, context: self._answer(details.method, request, context)
-            )
-
-    def serve(answer) -> str:
-        server = grpc.server(
-            futures.ThreadPoolExecutor(4),
-            handlers=(Everything(answer),),
-            options=(("grpc.max_receive_message_length", -1),),
-        )
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        servers.append(server)
-        return f"127.0.0.1:{port}"
+    def serve(answer: Answer = ok, **settings: Any) -> ScriptedServer:
+        servers.append(ScriptedServer(answer, **settings))
+        return servers[-1]
 
     yield serve
-    for server in servers:
-        server.stop(None)
+    for one in servers:
+        one.stop()
+
+
+@pytest.fixture
+def scripted(server) -> Callable[[Answer], str]:
+    """As `server`, for a test that needs the address only."""
+    return lambda answer: server(answer).address
+
+
+@pytest.fixture(params=KINDS)
+def client_of(request) -> Iterator[Callable[..., Any]]:
+    """Makes clients, of threads and of asyncio: the same test holds for both."""
+    with ExitStack() as stack:
+        yield lambda *args, **settings: stack.enter_context(
+            KINDS[request.param](*args, **settings)
+        )
