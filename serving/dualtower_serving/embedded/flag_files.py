@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
-
-import grpc
 
 from dualtower_serving.embedded import batching_settings, monitoring_settings, tls
 from dualtower_serving.embedded.batching_settings import BatchingSettings
@@ -19,12 +18,12 @@ class FlagFiles:
 
     Attributes:
         batching: None: requests are not batched.
-        credentials: None: gRPC without TLS.
+        tls: None: gRPC without it.
         metrics_path: where Prometheus reads on the REST port; None: nowhere.
     """
 
     batching: BatchingSettings | None = None
-    credentials: grpc.ServerCredentials | None = None
+    tls: ssl.SSLContext | None = None
     metrics_path: str | None = None
 
 
@@ -42,7 +41,7 @@ def read_files(flags: Flags) -> FlagFiles:
         batching = BatchingSettings()
     return FlagFiles(
         batching,
-        tls.read_credentials(flags.ssl_config_file) if flags.ssl_config_file else None,
+        tls.read_context(flags.ssl_config_file) if flags.ssl_config_file else None,
         monitoring_settings.metrics_path(flags.monitoring_config_file)
         if flags.monitoring_config_file
         else None,

@@ -22,9 +22,10 @@ from dualtower import __version__
 from dualtower.errors import UsageError
 from dualtower_clients.proto import management_pb2
 from dualtower_serving.embedded import flags as flags_of
-from dualtower_serving.embedded import model_config
+from dualtower_serving.embedded import grpc_settings, model_config
 from dualtower_serving.embedded.flag_files import FlagFiles, read_files
 from dualtower_serving.embedded.flags import Flags
+from dualtower_serving.embedded.grpc_settings import GrpcSettings
 from dualtower_serving.embedded.open_files import most_open_files
 from dualtower_serving.embedded.status import StatusError
 
@@ -50,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     most_open_files()  # connections are files
     try:
         flags = flags_of.parse(arguments)
-        flags.channel_arguments()
+        grpc = grpc_settings.settings_of(flags)
         files = read_files(flags)
         config = _configuration(flags)
         model_config.settings_of(config)
         _check_ports(flags)
-        asyncio.run(_serve(flags, files))
+        asyncio.run(_serve(flags, files, grpc))
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
         _exit(EXIT_FAILED)
@@ -88,7 +89,7 @@ def _check_ports(flags: Flags) -> None:
         raise UsageError("nowhere to listen: give --port=N or --grpc_socket_path=PATH")
 
 
-async def _serve(flags: Flags, files: FlagFiles) -> None:
+async def _serve(flags: Flags, files: FlagFiles, grpc: GrpcSettings) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     # TensorFlow's import takes seconds, and a signal is to be heard meanwhile
@@ -96,7 +97,7 @@ async def _serve(flags: Flags, files: FlagFiles) -> None:
     running_module = await loop.run_in_executor(
         None, importlib.import_module, "dualtower_serving.embedded.running"
     )
-    async with running_module.RunningModels(flags, files) as running:
+    async with running_module.RunningModels(flags, files, grpc) as running:
         await running.load_all(_configuration(flags), keep_waiting=lambda: not stop.is_set())
         if stop.is_set():
             return

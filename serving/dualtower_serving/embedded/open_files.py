@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import resource
 
-__all__ = ["most_open_files"]
+__all__ = ["OTHER_FILES", "most_open_files"]
+
+OTHER_FILES = 256  # that the process needs besides connections
 
 
 def most_open_files() -> int:

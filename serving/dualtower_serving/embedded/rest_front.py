@@ -8,7 +8,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from dualtower_serving.embedded.metrics import Metrics
-from dualtower_serving.embedded.open_files import most_open_files
+from dualtower_serving.embedded.open_files import OTHER_FILES, most_open_files
 from dualtower_serving.embedded.rest_api import RestApi
 from dualtower_serving.embedded.rest_connection import RestConnection, Shared
 from dualtower_serving.embedded.rest_settings import RestSettings
@@ -18,7 +18,6 @@ from dualtower_serving.embedded.status import Code, StatusError
 __all__ = ["RestFront"]
 
 _BACKLOG = 1024
-_OTHER_FILES = 256  # that the process needs besides connections
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ class RestFront:
             StatusError: UNAVAILABLE, the port is taken or cannot be bound.
         """
         self._shared.max_connections = min(
-            self._settings.limits.connections, max(1, most_open_files() - _OTHER_FILES)
+            self._settings.limits.connections, max(1, most_open_files() - OTHER_FILES)
         )
         host = self._settings.host
         try:

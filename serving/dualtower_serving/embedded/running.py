@@ -30,6 +30,7 @@ from dualtower_serving.embedded.execution import DirectRunner, LoadedModel
 from dualtower_serving.embedded.flag_files import FlagFiles
 from dualtower_serving.embedded.flags import Flags
 from dualtower_serving.embedded.grpc_front import GrpcFront
+from dualtower_serving.embedded.grpc_settings import GrpcSettings
 from dualtower_serving.embedded.in_flight import InFlight
 from dualtower_serving.embedded.memory import release_memory, spare_collections
 from dualtower_serving.embedded.metrics import Metrics
@@ -59,9 +60,10 @@ class RunningModels:
     Args:
         flags: as on the command line.
         files: those that the flags name.
+        grpc: what the flags say of gRPC.
     """
 
-    def __init__(self, flags: Flags, files: FlagFiles) -> None:
+    def __init__(self, flags: Flags, files: FlagFiles, grpc: GrpcSettings) -> None:
         tf.get_logger().setLevel("ERROR")
         spare_collections()
         self._flags = flags
@@ -93,13 +95,7 @@ class RunningModels:
             metrics=self._metrics,
             allow_labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
         )
-        self._grpc = GrpcFront(
-            service,
-            max_calls=max(flags.max_open_calls, flags.grpc_max_threads),
-            max_message_bytes=flags.max_message_bytes,
-            options=flags.channel_arguments(),
-            health=flags.enable_grpc_healthcheck_service,
-        )
+        self._grpc = GrpcFront(service, grpc)
         self._rest: RestFront | None = None
         if flags.rest_api_port:
             self._rest = RestFront(
@@ -131,13 +127,12 @@ class RunningModels:
     async def listen(self) -> None:
         """Opens the addresses of the flags and begins to answer."""
         flags = self._flags
-        if flags.port:
-            self._grpc.listen(f"0.0.0.0:{flags.port}", self._files.credentials)
-        if flags.grpc_socket_path:
-            self._grpc.listen(f"unix:{flags.grpc_socket_path}", self._files.credentials)
         if self._rest is not None:
             await self._rest.listen(flags.rest_api_port)
-        await self._grpc.start()
+        if flags.grpc_socket_path:
+            await self._grpc.listen_unix(flags.grpc_socket_path, self._files.tls)
+        if flags.port:
+            await self._grpc.listen("0.0.0.0", flags.port, self._files.tls)
         _log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", flags.port)
         if self._rest is not None:
             _log.info("Exporting HTTP/REST API at:localhost:%d ...", flags.rest_api_port)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # http2_port
+
 BUILDER = Path(__file__).with_name("small_models.py")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from pathlib import Path
 
 import grpc
@@ -12,7 +13,7 @@ import trustme
 
 from dualtower.errors import UsageError
 from dualtower_clients.proto import management_pb2
-from dualtower_serving.embedded.tls import read_credentials
+from dualtower_serving.embedded.tls import read_context
 
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
@@ -62,7 +63,11 @@ def start(model_server, small_models: Path, tmp_path: Path, text: str, ready: st
         f"--model_base_path={small_models}/slow",
         f"--ssl_config_file={path}",
     )
-    server.wait_logged(ready)
+    deadline = time.monotonic() + 120
+    while ready not in server.log:
+        assert server.process.poll() is None, server.log
+        assert time.monotonic() < deadline, server.log
+        time.sleep(0.05)
     return server
 
 
@@ -114,8 +119,26 @@ def test_a_file_that_is_wrong_says_where_and_quotes_nothing(tmp_path, text, mess
     path = tmp_path / "ssl.config"
     path.write_text(text)
     with pytest.raises(UsageError, match=message) as caught:
-        read_credentials(str(path))
+        read_context(str(path))
     assert "SECRET" not in str(caught.value)
+
+
+def test_a_key_of_another_certificate_is_named(tmp_path) -> None:
+    authority = trustme.CA()
+    one, other = authority.issue_cert("localhost"), authority.issue_cert("localhost")
+    path = tmp_path / "ssl.config"
+    text = config_text(authority, one, mutual=False).splitlines()[0]
+    path.write_text(text + "\n" + config_text(authority, other, mutual=False).splitlines()[1])
+    with pytest.raises(UsageError, match="does server_key belong to server_cert"):
+        read_context(str(path))
+
+
+def test_a_certificate_that_is_cut_off_is_named(tmp_path) -> None:
+    path = tmp_path / "ssl.config"
+    text = config_text(trustme.CA(), trustme.CA().issue_cert("localhost"), mutual=False)
+    path.write_text(text.replace("M", "!"))
+    with pytest.raises(UsageError, match="cannot use its key and certificates"):
+        read_context(str(path))
 
 
 def test_client_verify_needs_somebody_to_trust(tmp_path) -> None:
@@ -124,9 +147,9 @@ def test_client_verify_needs_somebody_to_trust(tmp_path) -> None:
     text = config_text(authority, authority.issue_cert("localhost"), mutual=False)
     path.write_text(text + "\nclient_verify: true")
     with pytest.raises(UsageError, match="custom_ca must hold"):
-        read_credentials(str(path))
+        read_context(str(path))
 
 
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="cannot read the SSL config file /no/such"):
-        read_credentials("/no/such")
+        read_context("/no/such")
