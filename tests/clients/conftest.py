@@ -65,6 +65,4 @@ def scripted(server) -> Callable[[Answer], str]:
 def client_of(request) -> Iterator[Callable[..., Any]]:
     """Makes clients, of threads and of asyncio: the same test holds for both."""
     with ExitStack() as stack:
-        yield lambda *args, **settings: stack.enter_context(
-            KINDS[request.param](*args, **settings)
-        )
+        yield lambda *args, **settings: stack.enter_context(KINDS[request.param](*args, **settings))

@@ -39,6 +39,16 @@ def failing(code: str, details: str = "") -> Answer:
     return answer
 
 
+def waiting_for(event: threading.Event) -> Answer:
+    """Answers when the event is set."""
+
+    def answer(method: str, request: bytes, context: grpc.ServicerContext) -> bytes:
+        event.wait(60)
+        return ANSWER
+
+    return answer
+
+
 class ScriptedServer(grpc.GenericRpcHandler):
     """Answers every method with `answer(method, request, context)`, which may be exchanged.
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 import pytest
-from scripted_server import PREDICT, failing
+from scripted_server import PREDICT, failing, waiting_for
 
 from dualtower_clients import (
     BalancePolicy,
@@ -202,7 +202,7 @@ def test_a_refusal_says_nothing_against_a_replica(server, client_of):
 
 def test_a_silent_replica_is_ejected_and_the_other_one_answers(server, client_of):
     release = threading.Event()
-    silent = server(lambda method, request, context: b"" if release.wait(60) else b"")
+    silent = server(waiting_for(release))
     up = server()
     policy = CallPolicy(retry=None, balance=BalancePolicy(eject_after=1, pick="round_robin"))
     client = client_of([silent.address, up.address], policy=policy)

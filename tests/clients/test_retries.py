@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from scripted_server import ANSWER, PREDICT, failing
+from scripted_server import ANSWER, PREDICT, failing, waiting_for
 
 from dualtower_clients import (
     CallPolicy,
@@ -153,7 +153,7 @@ def test_an_attempt_that_takes_too_long_is_given_up_for_another(server, client_o
 
 def test_the_whole_deadline_is_not_tried_twice(server, client_of):
     release = threading.Event()
-    one = server(lambda method, request, context: b"" if release.wait(30) else b"")
+    one = server(waiting_for(release))
     with pytest.raises(DeadlineExceeded) as caught:
         client_of(one.address, policy=quick()).predict("m", {}, timeout_s=0.2)
     release.set()

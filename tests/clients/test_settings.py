@@ -32,7 +32,10 @@ from dualtower_clients.proto import inference_pb2
         (lambda: RetryPolicy(throttle_ratio=2), "throttle_ratio must be above 0 and at most 1"),
         (lambda: HedgePolicy(percentile=0), "percentile must be above 0 and at most 100, got 0"),
         (lambda: HedgePolicy(max_extra=1.5), "max_extra must be"),
-        (lambda: BalancePolicy(pick="random"), "pick must be one of least_outstanding, round_robin"),
+        (
+            lambda: BalancePolicy(pick="random"),
+            "pick must be one of least_outstanding, round_robin",
+        ),
         (lambda: BalancePolicy(eject_after=0), "eject_after must be"),
         (lambda: ChannelSettings(compression="zip"), "compression must be one of none, gzip"),
         (lambda: ChannelSettings(keep_alive_s=0), "keep_alive_s must be more than 0"),
@@ -100,9 +103,7 @@ def test_messages_above_the_clients_limits_are_refused_by_name(server, client_of
 
 
 def test_keep_alive_and_further_options_are_accepted(server, client_of):
-    settings = ChannelSettings(
-        keep_alive_s=60, options=[("grpc.primary_user_agent", "shop/1.0")]
-    )
+    settings = ChannelSettings(keep_alive_s=60, options=[("grpc.primary_user_agent", "shop/1.0")])
     one = server()
     client_of(one.address, settings=settings).predict("m", {})
     assert one.metadata[-1]["user-agent"].startswith("shop/1.0")
