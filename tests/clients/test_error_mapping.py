@@ -60,6 +60,32 @@ def test_the_kind_and_whether_to_try_again(code, details, kind, retryable):
     assert error.retryable is retryable
 
 
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ("Ssl handshake failed: SSL_ERROR_SSL: CERTIFICATE_VERIFY_FAILED: self signed", "trusted"),
+        ("Tls handshake failed (TSI_PROTOCOL_FAILURE): certificate has expired", "has expired"),
+        ("Tls handshake failed: SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER", "not speak"),
+        ("Custom verification check failed: Hostname Verification Check failed.", "another host"),
+        ("Peer name localhost is not in peer certificate", "another host"),
+        ("Ssl handshake failed: something new", "handshake failed"),
+    ],
+)
+def test_a_handshake_that_fails_is_named(details, said):
+    error = error_of(grpc.StatusCode.UNAVAILABLE, f"failed to connect: {details}", FACTS)
+    assert type(error) is errors.TlsError
+    assert not error.retryable
+    assert said in str(error)
+
+
+def test_the_number_of_attempts_is_named_where_there_were_several():
+    facts = CallFacts("host:8500", "recommender", 2.5, attempts=3)
+    error = error_of(grpc.StatusCode.UNAVAILABLE, "", facts)
+    assert error.attempts == 3
+    assert "after 3 attempts" in str(error)
+    assert "attempt" not in str(error_of(grpc.StatusCode.UNAVAILABLE, "", FACTS))
+
+
 def test_the_deadline_is_named():
     assert "2.5 s" in str(error_of(grpc.StatusCode.DEADLINE_EXCEEDED, "", FACTS))
 
@@ -71,7 +97,9 @@ def test_the_tree_in_the_docstring_is_the_tree():
 
 
 def test_errors_survive_a_process_boundary():
-    error = error_of(grpc.StatusCode.UNAVAILABLE, "gone", FACTS)
+    facts = CallFacts("host:8500", "recommender", 2.5, attempts=2)
+    error = error_of(grpc.StatusCode.UNAVAILABLE, "gone", facts)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert (str(again), again.address, again.server_message) == (str(error), "host:8500", "gone")
+    assert again.attempts == 2

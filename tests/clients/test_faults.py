@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
+from contextlib import suppress
 
 import grpc
 import numpy as np
 import pytest
+from scripted_server import ScriptedServer, failing, waiting_for
 
+from dualtower.errors import UsageError
 from dualtower_clients import (
+    BalancePolicy,
     CallCancelled,
+    CallPolicy,
     DeadlineExceeded,
     ModelNotFound,
     Recommender,
     RequestError,
     ResponseError,
+    RetryPolicy,
     ServerUnreachable,
     ServingClient,
     TensorError,
     encode,
     encode_values,
 )
-from dualtower_clients.proto import inference_pb2
+from dualtower_clients.proto import inference_pb2, management_pb2
 from dualtower_serving import start
 from dualtower_serving.launch import free_port
 
@@ -105,24 +112,129 @@ def test_a_server_that_comes_back_is_found_and_checked_anew(bundles):
     assert first.fingerprint != second.fingerprint
 
 
-def test_a_deadline_holds(scripted):
-    address = scripted(lambda method, request, context: time.sleep(1.0) or b"")
-    begin = time.monotonic()
-    with ServingClient(address) as client:
-        with pytest.raises(DeadlineExceeded, match=r"0\.2 s"):
-            client.predict("m", {}, timeout_s=0.2)
-        assert time.monotonic() - begin < 0.9
-    with ServingClient(address, timeout_s=0.1) as client, pytest.raises(DeadlineExceeded):
-        client.status("m")
+def test_a_deadline_holds(scripted, client_of):
+    release = threading.Event()
+    address = scripted(waiting_for(release))
+    with pytest.raises(DeadlineExceeded, match=r"0\.2 s"):
+        client_of(address).predict("m", {}, timeout_s=0.2)
+    with pytest.raises(DeadlineExceeded, match=r"0\.1 s"):
+        client_of(address, timeout_s=0.1).status("m")
+    for over_s in (0, -1):
+        with pytest.raises(DeadlineExceeded):
+            client_of(address).predict("m", {}, timeout_s=over_s)
+    release.set()
+
+
+@pytest.fixture
+def half_open():
+    """The address of a socket that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_silent_connection_ends_with_the_deadline(half_open, client_of):
+    with pytest.raises((DeadlineExceeded, ServerUnreachable)):
+        client_of(half_open).predict("m", {}, timeout_s=0.3)
+
+
+def test_a_silent_connection_costs_an_attempt_where_there_is_another_server(
+    half_open, server, client_of
+):
+    up = server()
+    policy = CallPolicy(
+        retry=RetryPolicy(attempt_timeout_s=0.2), balance=BalancePolicy(pick="round_robin")
+    )
+    client = client_of([half_open, up.address], policy=policy)
+    assert [client.predict("m", {}).address for _ in range(4)] == [up.address] * 4
+
+
+def test_a_server_that_hangs_up_at_once_is_unreachable(client_of):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        hanging_up = threading.Thread(target=_hang_up, args=(listening,), daemon=True)
+        hanging_up.start()
+        with pytest.raises(ServerUnreachable):
+            client_of(f"127.0.0.1:{listening.getsockname()[1]}").predict("m", {}, timeout_s=5)
+        listening.shutdown(socket.SHUT_RDWR)
+    hanging_up.join()
+
+
+def _hang_up(listening: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            listening.accept()[0].close()
+
+
+def test_deadlines_that_end_together_on_many_threads_are_named_errors(scripted):
+    release = threading.Event()
+    found: list[type] = []
+
+    def ask() -> None:
+        for _ in range(5):
+            try:
+                client.predict("m", {}, timeout_s=0.05)
+            except BaseException as error:
+                found.append(type(error))
+
+    with ServingClient(scripted(waiting_for(release))) as client:
+        threads = [threading.Thread(target=ask) for _ in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    release.set()
+    assert found == [DeadlineExceeded] * 120
+
+
+def test_one_of_two_servers_goes_and_comes_back_and_no_caller_notices(server):
+    steady, port = server(threads=8), free_port()
+    leaving = server(address=f"127.0.0.1:{port}", threads=8)
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                client.predict("m", {})
+            except BaseException as error:
+                failures.append(error)
+
+    policy = CallPolicy(balance=BalancePolicy(eject_s=0.05, max_eject_s=0.1))
+    with ServingClient([steady.address, leaving.address], policy=policy) as client:
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for _ in range(3):
+            _wait_for_calls(leaving)
+            leaving.stop()
+            time.sleep(0.1)
+            leaving = server(address=f"127.0.0.1:{port}", threads=8)
+        _wait_for_calls(leaving)
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+
+
+def _wait_for_calls(server: ScriptedServer) -> None:
+    deadline = time.monotonic() + 30
+    while server.calls.total() < 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x0a\x05ab", b"\x00" * 40])
-def test_garbage_is_no_answer(scripted, garbage):
+def test_garbage_is_no_answer(scripted, client_of, garbage):
     address = scripted(lambda method, request, context: garbage)
-    with ServingClient(address) as client:
-        for call in (lambda: client.predict("m", {}), lambda: client.metadata("m")):
-            with pytest.raises(ResponseError, match=address):
-                call()
+    client = client_of(address)
+    for call in (
+        lambda: client.predict("m", {}),
+        lambda: client.metadata("m"),
+        lambda: client.classify("m", [{}]),
+        lambda: client.regress("m", [{}]),
+        lambda: client.multi_inference("m", {"s": "regress"}, [{}]),
+    ):
+        with pytest.raises(ResponseError, match=address):
+            call()
 
 
 def test_random_bytes_are_a_named_error_or_an_answer(scripted):
@@ -155,12 +267,11 @@ def test_a_tensor_in_the_answer_that_does_not_hold_together(scripted):
         client.predict("m", {})
 
 
-def test_answers_far_above_grpcs_own_limit_arrive(scripted):
+def test_answers_far_above_grpcs_own_limit_arrive(scripted, client_of):
     big = np.arange(4_000_000, dtype=np.float32).reshape(1000, 4000)  # 16 MB, four times the limit
     address = scripted(lambda method, request, context: answer_of(embedding=big))
-    with ServingClient(address) as client:
-        answer = client.predict("m", {"text": np.array(["x" * 5_000_000], object)})
-        np.testing.assert_array_equal(answer.outputs["embedding"], big)
+    answer = client_of(address).predict("m", {"text": np.array(["x" * 5_000_000], object)})
+    np.testing.assert_array_equal(answer.outputs["embedding"], big)
 
 
 def test_a_server_that_is_no_model_server(scripted):
@@ -236,17 +347,52 @@ def test_a_request_that_the_server_refuses(served):
             client.predict("item_tower", {"text": [object()]})
 
 
-def test_a_closed_client_says_so(served):
-    client = ServingClient(served.address)
+def test_a_closed_client_says_so(served, client_of):
+    client = client_of(served.address)
     client.status("item_tower")
+    client.close()
     client.close()
     with pytest.raises(CallCancelled, match="closed"):
         client.status("item_tower")
 
 
-def test_closing_ends_a_running_call(scripted):
-    address = scripted(lambda method, request, context: time.sleep(2.0) or b"")
-    client = ServingClient(address)
-    threading.Timer(0.2, client.close).start()
-    with pytest.raises(CallCancelled):
-        client.predict("m", {})
+def test_closing_ends_a_running_call_and_a_pause(server):
+    release = threading.Event()
+    one = server(waiting_for(release))
+    for policy in (CallPolicy(), CallPolicy(retry=RetryPolicy(initial_pause_s=99, max_pause_s=99))):
+        client = ServingClient(one.address, timeout_s=200, policy=policy)
+        closing = threading.Timer(0.2, client.close)
+        closing.start()
+        with pytest.raises(CallCancelled):
+            client.predict("m", {})
+        closing.join()
+        one.answer = failing("UNAVAILABLE")
+    release.set()
+
+
+def test_a_reload_has_one_address(client_of):
+    with pytest.raises(UsageError, match="a client for each"):
+        client_of(["a:1", "b:1"]).reload(management_pb2.ModelServerConfig())
+
+
+def test_models_that_are_waited_for(server, client_of):
+    seen = []
+
+    def answer(method, request, context):
+        model = management_pb2.GetModelStatusRequest.FromString(request).model_spec.name
+        seen.append(model)
+        if seen.count(model) == 1:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+        response = management_pb2.GetModelStatusResponse()
+        state = "AVAILABLE" if seen.count(model) > 2 else "LOADING"
+        response.model_version_status.add(
+            version=1, state=management_pb2.ModelVersionStatus.State.Value(state)
+        )
+        return response.SerializeToString()
+
+    one = server(answer)
+    client_of(one.address).wait_until_available(["a", "b"], timeout_s=60)
+    assert seen == ["a", "a", "a", "b", "b", "b"], "each question is asked once"
+    one.answer = failing("NOT_FOUND", "Could not find any versions of model c")
+    with pytest.raises(DeadlineExceeded, match=r"'c'.*any versions of model c"):
+        client_of(one.address).wait_until_available(["c"], timeout_s=0.3)
