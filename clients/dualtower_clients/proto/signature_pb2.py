@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from dualtower_clients.proto import tensor_pb2 as dualtower__clients_dot_proto_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'dualtower_clients/proto/signature.proto\x12\x0e\x64ualtower.wire\x1a$dualtower_clients/proto/tensor.proto\"{\n\nTensorInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05\x64type\x18\x02 \x01(\x0e\x32\x18.dualtower.wire.DataType\x12\x36\n\x0ctensor_shape\x18\x03 \x01(\x0b\x32 .dualtower.wire.TensorShapeProto\"\xbc\x03\n\x0cSignatureDef\x12\x38\n\x06inputs\x18\x01 \x03(\x0b\x32(.dualtower.wire.SignatureDef.InputsEntry\x12:\n\x07outputs\x18\x02 \x03(\x0b\x32).dualtower.wire.SignatureDef.OutputsEntry\x12\x13\n\x0bmethod_name\x18\x03 \x01(\t\x12<\n\x08\x64\x65\x66\x61ults\x18\x04 \x03(\x0b\x32*.dualtower.wire.SignatureDef.DefaultsEntry\x1aI\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.dualtower.wire.TensorInfo:\x02\x38\x01\x1aJ\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.dualtower.wire.TensorInfo:\x02\x38\x01\x1aL\n\rDefaultsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.dualtower.wire.TensorProto:\x02\x38\x01\"\xae\x01\n\x0fSignatureDefMap\x12H\n\rsignature_def\x18\x01 \x03(\x0b\x32\x31.dualtower.wire.SignatureDefMap.SignatureDefEntry\x1aQ\n\x11SignatureDefEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.dualtower.wire.SignatureDef:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'dualtower_clients/proto/signature.proto\x12\x0e\x64ualtower.wire\x1a$dualtower_clients/proto/tensor.proto\"\x89\x01\n\nTensorInfo\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\'\n\x05\x64type\x18\x02 \x01(\x0e\x32\x18.dualtower.wire.DataType\x12\x36\n\x0ctensor_shape\x18\x03 \x01(\x0b\x32 .dualtower.wire.TensorShapeProtoB\n\n\x08\x65ncoding\"\xbc\x03\n\x0cSignatureDef\x12\x38\n\x06inputs\x18\x01 \x03(\x0b\x32(.dualtower.wire.SignatureDef.InputsEntry\x12:\n\x07outputs\x18\x02 \x03(\x0b\x32).dualtower.wire.SignatureDef.OutputsEntry\x12\x13\n\x0bmethod_name\x18\x03 \x01(\t\x12<\n\x08\x64\x65\x66\x61ults\x18\x04 \x03(\x0b\x32*.dualtower.wire.SignatureDef.DefaultsEntry\x1aI\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.dualtower.wire.TensorInfo:\x02\x38\x01\x1aJ\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.dualtower.wire.TensorInfo:\x02\x38\x01\x1aL\n\rDefaultsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.dualtower.wire.TensorProto:\x02\x38\x01\"\xae\x01\n\x0fSignatureDefMap\x12H\n\rsignature_def\x18\x01 \x03(\x0b\x32\x31.dualtower.wire.SignatureDefMap.SignatureDefEntry\x1aQ\n\x11SignatureDefEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.dualtower.wire.SignatureDef:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,18 +40,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNATUREDEF_DEFAULTSENTRY']._serialized_options = b'8\001'
   _globals['_SIGNATUREDEFMAP_SIGNATUREDEFENTRY']._loaded_options = None
   _globals['_SIGNATUREDEFMAP_SIGNATUREDEFENTRY']._serialized_options = b'8\001'
-  _globals['_TENSORINFO']._serialized_start=97
-  _globals['_TENSORINFO']._serialized_end=220
-  _globals['_SIGNATUREDEF']._serialized_start=223
-  _globals['_SIGNATUREDEF']._serialized_end=667
-  _globals['_SIGNATUREDEF_INPUTSENTRY']._serialized_start=440
-  _globals['_SIGNATUREDEF_INPUTSENTRY']._serialized_end=513
-  _globals['_SIGNATUREDEF_OUTPUTSENTRY']._serialized_start=515
-  _globals['_SIGNATUREDEF_OUTPUTSENTRY']._serialized_end=589
-  _globals['_SIGNATUREDEF_DEFAULTSENTRY']._serialized_start=591
-  _globals['_SIGNATUREDEF_DEFAULTSENTRY']._serialized_end=667
-  _globals['_SIGNATUREDEFMAP']._serialized_start=670
-  _globals['_SIGNATUREDEFMAP']._serialized_end=844
-  _globals['_SIGNATUREDEFMAP_SIGNATUREDEFENTRY']._serialized_start=763
-  _globals['_SIGNATUREDEFMAP_SIGNATUREDEFENTRY']._serialized_end=844
+  _globals['_TENSORINFO']._serialized_start=98
+  _globals['_TENSORINFO']._serialized_end=235
+  _globals['_SIGNATUREDEF']._serialized_start=238
+  _globals['_SIGNATUREDEF']._serialized_end=682
+  _globals['_SIGNATUREDEF_INPUTSENTRY']._serialized_start=455
+  _globals['_SIGNATUREDEF_INPUTSENTRY']._serialized_end=528
+  _globals['_SIGNATUREDEF_OUTPUTSENTRY']._serialized_start=530
+  _globals['_SIGNATUREDEF_OUTPUTSENTRY']._serialized_end=604
+  _globals['_SIGNATUREDEF_DEFAULTSENTRY']._serialized_start=606
+  _globals['_SIGNATUREDEF_DEFAULTSENTRY']._serialized_end=682
+  _globals['_SIGNATUREDEFMAP']._serialized_start=685
+  _globals['_SIGNATUREDEFMAP']._serialized_end=859
+  _globals['_SIGNATUREDEFMAP_SIGNATUREDEFENTRY']._serialized_start=778
+  _globals['_SIGNATUREDEFMAP_SIGNATUREDEFENTRY']._serialized_end=859
 # @@protoc_insertion_point(module_scope)
