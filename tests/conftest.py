@@ -9,6 +9,7 @@ stays in the foreground, with {flags} where the flags belong.
 from __future__ import annotations
 
 import fcntl
+import multiprocessing
 import os
 import shlex
 import shutil
@@ -18,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,17 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def forks() -> BaseContext:
+    """`Process` of it is a fork of a process that has TensorFlow imported and has not used it.
+
+    For what is killed or counted to the step: an import takes longer than most of what follows.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dualtower_trainer.train", "dualtower_export.pipeline"])
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A tuning that a test kills: `python resume_child.py ENCODER OUT KILL_AT_STEP plain|more`.
+"""A tuning that a test kills, for a process of its own.
 
 It kills itself with SIGKILL before the step is taken, so that no handler, finaliser or buffer can
 help; a step of 0 lets it end. "more" has a queue, mined negatives and a learned temperature too.
@@ -9,11 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import sys
 from pathlib import Path
-
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
 import numpy as np
 
@@ -38,7 +34,7 @@ MORE = dataclasses.replace(
 )  # fmt: skip
 
 
-def main(encoder_folder: str, out: str, kill_at: int, kind: str) -> None:
+def tune(encoder_folder: Path, out: Path, kill_at: int, kind: str) -> None:
     config = MORE if kind == "more" else CONFIG
     encoder = Encoder.load(encoder_folder, max_tokens=16)
     texts = [f"{colour} tea {n}" for colour in ("green", "black", "red") for n in range(8)]
@@ -53,12 +49,8 @@ def main(encoder_folder: str, out: str, kill_at: int, kind: str) -> None:
 
     temperature = Temperature(0.2, minimum=0.01, maximum=0.5) if kind == "more" else None
     tune_and_save(
-        encoder, config, Path(out), strategy=choose_strategy(()),
+        encoder, config, out, strategy=choose_strategy(()),
         objective=contrastive(temperature or config.temperature), draw=draw,
         data_sha256="the same", facts={}, temperature=temperature,
         negatives=TextNegatives(batches, pairs, config, encoder.hidden),
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

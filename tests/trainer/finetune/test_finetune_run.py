@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
-import subprocess
 import sys
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from resume_child import tune
+
 from dualtower.errors import DataError, UsageError
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.finetune import finetune
-
-CHILD = Path(__file__).with_name("resume_child.py")
 
 
 def test_a_pair_comes_closer_in_the_new_folder(
@@ -51,14 +53,16 @@ def test_a_pair_comes_closer_in_the_new_folder(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "more"])
-def test_killed_at_any_step_it_ends_the_same(encoder, kind: str, tmp_path: Path) -> None:
+def test_killed_at_any_step_it_ends_the_same(
+    forks: BaseContext, encoder, kind: str, tmp_path: Path
+) -> None:
     source = encoder.save(tmp_path / "source")
 
     def child(out: str, kill_at: int) -> int:
-        arguments = [str(source), str(tmp_path / out), str(kill_at), kind]
-        return subprocess.run(
-            [sys.executable, str(CHILD), *arguments], capture_output=True
-        ).returncode
+        process = forks.Process(target=tune, args=(source, tmp_path / out, kill_at, kind))
+        process.start()
+        process.join()
+        return process.exitcode
 
     assert child("whole", 0) == 0
     for kill_at in (1, 5):  # before the first state, and between two

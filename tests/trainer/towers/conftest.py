@@ -8,6 +8,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,13 @@ ITEMS_PER_KIND = 30
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(made_once: Callable[..., Path]) -> Path:
     """A data folder in which a customer's kind decides nine purchases of ten."""
+    return made_once("shop", _write_shop)
+
+
+def _write_shop(folder: Path) -> None:
     random = np.random.default_rng(3)
-    folder = tmp_path_factory.mktemp("shop") / "data"
-    folder.mkdir()
     texts = [
         f"{KINDS[kind][1 + number % 2]} {KINDS[kind][0]} {number}"
         for kind in range(3)
@@ -60,12 +63,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pa.table({"item_id": item_ids, "text": texts, "blocked": [False] * len(texts)}),
         folder / "items.parquet",
     )
-    return folder
 
 
 @pytest.fixture(scope="session")
-def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bert_folder(made_once: Callable[..., Path]) -> Path:
     """One layer of 16 units with random weights; its vocabulary spells the shop's texts."""
+    return made_once("shop-bert", _write_bert)
+
+
+def _write_bert(folder: Path) -> None:
     from dualtower_trainer.bert_config import BertConfig
     from dualtower_trainer.bert_weights import expected_shapes
 
@@ -87,12 +93,10 @@ def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for name, shape in expected_shapes(config).items()
     }
-    folder = tmp_path_factory.mktemp("bert")
     (folder / "config.json").write_text(config.to_json(), encoding="utf-8")
     (folder / "vocab.txt").write_text("\n".join(vocab) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
     save_file(tensors, folder / "model.safetensors")
-    return folder
 
 
 SETTINGS = (
@@ -125,26 +129,22 @@ def settings(bert_folder: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def trained_run(
-    shop: Path, settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def trained_run(shop: Path, settings: tuple[str, ...], made_once: Callable[..., Path]) -> Path:
     """A finished RUN folder; read it only."""
-    from dualtower_trainer.cli import load_run_config
-    from dualtower_trainer.train import train
-
-    run = tmp_path_factory.mktemp("trained") / "run"
-    train(shop, run, load_run_config(None, settings))
-    return run
+    return made_once("shop-run", lambda folder: _train(shop, folder, settings)) / "run"
 
 
 @pytest.fixture(scope="session")
 def trained_with_heads(
-    shop: Path, settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+    shop: Path, settings: tuple[str, ...], made_once: Callable[..., Path]
 ) -> Path:
     """The same, with both heads of section [heads]; read it only."""
+    both = (*settings, "heads.ratings=true", "heads.events=true")
+    return made_once("shop-run-with-heads", lambda folder: _train(shop, folder, both)) / "run"
+
+
+def _train(shop: Path, folder: Path, settings: tuple[str, ...]) -> None:
     from dualtower_trainer.cli import load_run_config
     from dualtower_trainer.train import train
 
-    run = tmp_path_factory.mktemp("with_heads") / "run"
-    train(shop, run, load_run_config(None, (*settings, "heads.ratings=true", "heads.events=true")))
-    return run
+    train(shop, folder / "run", load_run_config(None, settings))

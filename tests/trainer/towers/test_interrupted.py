@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from dualtower.cli import main
 from dualtower.errors import DataError
 from dualtower_trainer.cli import load_run_config
 from dualtower_trainer.train import train
@@ -23,12 +25,9 @@ HEADS = ("heads.ratings=true", "heads.events=true")
 SMALL = ("train.steps=8", "train.evaluate_every=4")
 
 
-def command(shop: Path, run: Path, settings: tuple[str, ...], *more: str) -> list[str]:
+def arguments(shop: Path, run: Path, settings: tuple[str, ...]) -> list[str]:
     sets = [part for setting in settings for part in ("--set", setting)]
-    code = "from dualtower.cli import main; main()"
-    return [
-        sys.executable, "-c", code, "train", "--data", str(shop), "--out", str(run), *sets, *more,
-    ]  # fmt: skip
+    return ["train", "--data", str(shop), "--out", str(run), *sets]
 
 
 @pytest.mark.slow
@@ -45,10 +44,12 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(
     finished: str,
     how: signal.Signals,
     checkpoint: str,
+    forks: BaseContext,
     request: pytest.FixtureRequest,
     shop: Path,
     settings: tuple[str, ...],
     tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The signal comes at whatever step follows the first checkpoint of either phase."""
     expected_run = request.getfixturevalue(finished)
@@ -57,24 +58,20 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(
     whole = json.loads((expected_run / "training.json").read_text())
     assert whole["kept"] == "contrastive", "else there is no last fit to interrupt"
     run = tmp_path / "run"
-    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "2"}
-    process = subprocess.Popen(
-        command(shop, run, settings), stderr=subprocess.PIPE, text=True, env=environment
-    )
+    process = forks.Process(target=main, args=(arguments(shop, run, settings),))
+    process.start()
     while not (run / checkpoint).exists():
-        assert process.poll() is None, process.stderr.read()
+        assert process.is_alive()
         time.sleep(0.005)
-    process.send_signal(how)
-    _, errors = process.communicate(timeout=60)
-    finished_first = process.returncode == 0
+    os.kill(process.pid, how)
+    process.join(60)
+    finished_first = process.exitcode == 0
     if not finished_first:
-        assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), errors
+        assert process.exitcode == (130 if how == signal.SIGINT else -signal.SIGKILL)
         assert not (run / "model").exists()
-    again = subprocess.run(
-        command(shop, run, settings, "--json"), capture_output=True, text=True, env=environment,
-        check=True,
-    )  # fmt: skip
-    ours = json.loads(again.stdout)
+    capfd.readouterr()
+    main([*arguments(shop, run, settings), "--json"])
+    ours = json.loads(capfd.readouterr().out)
     for name in ("losses", "final_losses"):
         assert ours[name] == whole[name], "the very same numbers"
     assert ours["cold_scale"] == whole["cold_scale"]
@@ -132,9 +129,10 @@ def test_a_full_disk_is_named_and_leaves_no_model(
     """A limit on the size of a file stands in for the disk: the kernel refuses the write."""
     run = tmp_path / "run"
     limited = ["bash", "-c", 'ulimit -f 12 && exec "$@"', "limited"]
+    command = [sys.executable, "-c", "from dualtower.cli import main; main()"]
     done = subprocess.run(
-        [*limited, *command(shop, run, settings)], capture_output=True, text=True, check=False,
-        preexec_fn=_ignore_file_size_signal,
+        [*limited, *command, *arguments(shop, run, settings)], capture_output=True, text=True,
+        check=False, preexec_fn=_ignore_file_size_signal,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "error: " in done.stderr
