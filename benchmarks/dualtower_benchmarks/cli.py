@@ -449,6 +449,46 @@ def serving(
         show(serving_tables(document))
 
 
+@bench.command(epilog="Example: dualtower bench clients --rounds 20")
+@click.option("--rows", type=click.IntRange(1), default=1024, show_default=True, help="Of float32.")
+@click.option("--dim", type=click.IntRange(1), default=384, show_default=True, help="Of a row.")
+@click.option("--strings", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=9, show_default=True, help="Turns.")
+@click.option("--calls", type=click.IntRange(1), default=40, show_default=True, help="In a turn.")
+@click.option(
+    "--starts", type=click.IntRange(1), default=7, show_default=True, help="Of interpreters."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--quick", is_flag=True, help="3 turns of 8 calls, 2 starts: about half a minute.")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
+def clients(
+    rows: int,
+    dim: int,
+    strings: int,
+    rounds: int,
+    calls: int,
+    starts: int,
+    seed: int,
+    quick: bool,
+    as_json: bool,
+) -> None:
+    """The client beside the official way: codec, import, memory, size on the disk.
+
+    TensorFlow's own functions and its serving API have to be installed. The codec takes turns with
+    them in one process, imports are those of fresh interpreters.
+    """
+    from dualtower.tables import show
+    from dualtower_benchmarks.client_speed import ClientSpeed, measure_clients
+    from dualtower_benchmarks.client_table import client_tables
+
+    speed = ClientSpeed(rows, dim, strings, rounds, calls, starts, seed)
+    document = measure_clients(speed.quick() if quick else speed)
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        show(client_tables(document))
+
+
 @click.command(epilog="Example: dualtower report --run run --bundle bundle --bench bench.json")
 @click.option("--run", type=click.Path(path_type=Path, file_okay=False), help="Of `train`.")
 @click.option("--bundle", type=click.Path(path_type=Path, file_okay=False), help="Of `export`.")

@@ -50,7 +50,7 @@ _MAX_RANK = 64  # numpy's own limit
 _MAX_ELEMENTS = (1 << 63) - 1
 _CONTENT, _BOOL_VAL = 4, 11  # field numbers
 _LARGE_BYTES = 4096  # a smaller payload is read by protobuf sooner than it is found here
-_FEW_FIELDS = 16  # beyond this the values have a field each, and no payload is large
+_MOST_FIELDS = 6  # dtype, shape, version, payload; with more, each value has a field of its own
 
 
 def encode(
@@ -194,6 +194,10 @@ def _add_strings(proto: TensorProto, array: NDArray[Any]) -> None:
 
 def _utf8(strings: list[Any]) -> list[bytes]:
     try:
+        return list(map(str.encode, strings))
+    except (TypeError, UnicodeEncodeError):
+        pass  # bytes among them, or something else
+    try:
         return [text if isinstance(text, bytes) else text.encode() for text in strings]
     except (AttributeError, UnicodeEncodeError) as error:
         bad = next(text for text in strings if not _is_text(text))
@@ -244,7 +248,7 @@ def _large_field(raw: memoryview) -> _wire.Field | None:
     if len(raw) < _LARGE_BYTES:
         return None
     try:
-        fields = list(itertools.islice(_wire.fields(raw), _FEW_FIELDS))
+        fields = list(itertools.islice(_wire.fields(raw), _MOST_FIELDS))
     except _wire.WireFormatError:
         return None  # protobuf has the last word on what a message is
     large = max(fields, key=lambda field: field.size_bytes)
