@@ -92,7 +92,7 @@ def test_tables_show_the_client_beside_the_official_way(document) -> None:
 
 
 def test_what_cannot_be_imported_is_said() -> None:
-    with pytest.raises(UnavailableError, match="official side cannot be imported: .*no_such"):
+    with pytest.raises(UnavailableError, match=r"official side cannot be imported: .*no_such"):
         client_speed._start("official", "import no_such_module")
 
 
