@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from dualtower_serving.embedded.execution import Call
 from dualtower_serving.embedded.grpc_call import GrpcCalls, Method
 from dualtower_serving.embedded.grpc_settings import GrpcSettings
 from dualtower_serving.embedded.http2_connection import Http2Connection, Shared
+from dualtower_serving.embedded.metrics import Metrics
 from dualtower_serving.embedded.service import ModelService
 from dualtower_serving.embedded.status import Code, StatusError
 
@@ -54,9 +55,10 @@ class GrpcFront:
     Args:
         service: answers the requests.
         settings: what callers may cost, and whether the health service is there.
+        metrics: what is counted, and where.
     """
 
-    def __init__(self, service: ModelService, settings: GrpcSettings) -> None:
+    def __init__(self, service: ModelService, settings: GrpcSettings, metrics: Metrics) -> None:
         self._reloads = ThreadPoolExecutor(_RELOADS, thread_name_prefix="reload")
         self._calls = GrpcCalls(
             self._methods(service, health=settings.health),
@@ -67,6 +69,18 @@ class GrpcFront:
         self._shared = Shared(self._calls.begin, settings.http2)
         self._servers: list[asyncio.AbstractServer] = []
         self._handshake_timeout_s = settings.http2.handshake_timeout_s
+        metrics.watch(
+            "grpc_connections",
+            "Open connections of the gRPC port.",
+            (),
+            lambda: {(): len(self._shared.connections)},
+        )
+        metrics.watch(
+            "grpc_message_bytes",
+            "Messages of gRPC requests that are read or worked on.",
+            (),
+            lambda: {(): self._calls.held_bytes},
+        )
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Opens a port (0: a free one) and answers there; returns its number.
@@ -177,7 +191,7 @@ def _check_health(
 
 
 @contextlib.contextmanager
-def _named_errors(address: str):  # type: ignore[no-untyped-def]
+def _named_errors(address: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -95,7 +95,7 @@ class RunningModels:
             metrics=self._metrics,
             allow_labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
         )
-        self._grpc = GrpcFront(service, grpc)
+        self._grpc = GrpcFront(service, grpc, self._metrics)
         self._rest: RestFront | None = None
         if flags.rest_api_port:
             self._rest = RestFront(

@@ -25,6 +25,9 @@ from dualtower_serving.embedded.version_gauge import watch_versions
 __all__ = ["ModelService"]
 
 T = TypeVar("T")
+R = TypeVar("R", examples_pb2.ClassificationRequest, examples_pb2.RegressionRequest)
+_Ran = Callable[[int, int], None]  # told of the examples, and of the nanoseconds of the run
+_OnExamples = Callable[[LoadedModel, int, R, AnswerSettings, Call, _Ran], Awaitable[T]]
 
 
 class ModelService:
@@ -77,29 +80,13 @@ class ModelService:
         self, request: examples_pb2.ClassificationRequest, call: Call
     ) -> examples_pb2.ClassificationResponse:
         """PredictionService/Classify."""
-
-        async def answer() -> examples_pb2.ClassificationResponse:
-            ran = self._watched(request.model_spec.name, "Classify")
-            with self._lease_of(request) as lease:
-                return await examples.classify(
-                    lease.servable, lease.version, request, self._answers, call, ran
-                )
-
-        return await self._counted(request.model_spec.name, "Classify", call, answer())
+        return await self._on_examples("Classify", examples.classify, request, call)
 
     async def regress(
         self, request: examples_pb2.RegressionRequest, call: Call
     ) -> examples_pb2.RegressionResponse:
         """PredictionService/Regress."""
-
-        async def answer() -> examples_pb2.RegressionResponse:
-            ran = self._watched(request.model_spec.name, "Regress")
-            with self._lease_of(request) as lease:
-                return await examples.regress(
-                    lease.servable, lease.version, request, self._answers, call, ran
-                )
-
-        return await self._counted(request.model_spec.name, "Regress", call, answer())
+        return await self._on_examples("Regress", examples.regress, request, call)
 
     async def multi_inference(
         self, request: examples_pb2.MultiInferenceRequest, call: Call
@@ -205,7 +192,19 @@ class ModelService:
             raise StatusError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
         return self.lease(request.model_spec)
 
-    def _watched(self, model: str, api: str) -> Callable[[int, int], None]:
+    async def _on_examples(
+        self, api: str, answer_with: _OnExamples[R, T], request: R, call: Call
+    ) -> T:
+        async def answer() -> T:
+            ran = self._watched(request.model_spec.name, api)
+            with self._lease_of(request) as lease:
+                return await answer_with(
+                    lease.servable, lease.version, request, self._answers, call, ran
+                )
+
+        return await self._counted(request.model_spec.name, api, call, answer())
+
+    def _watched(self, model: str, api: str) -> _Ran:
         def ran(count: int, elapsed_ns: int) -> None:
             self._metrics.examples(model, count)
             self._metrics.ran(model, api, elapsed_ns)
