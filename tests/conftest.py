@@ -27,6 +27,7 @@ import pytest
 from dualtower_clients import ClientError, ServingClient
 from dualtower_serving.launch import free_port
 
+MINI_BUNDLES = Path(__file__).with_name("serving") / "mini_bundle.py"
 VARIABLE = "DUALTOWER_SERVER_CMD"
 OURS = f"{shlex.quote(sys.executable)} -m dualtower_serving.embedded.model_server {{flags}}"
 
@@ -98,6 +99,24 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def bundles(made_once) -> dict[str, Path]:
+    """Mini bundles of two embedding spaces, a and b, in versions 1 and 2."""
+    names = ("a1", "b1", "b2")
+    folder = made_once(
+        "mini-bundles",
+        lambda folder: subprocess.run(
+            [sys.executable, MINI_BUNDLES, folder, *names], check=True, capture_output=True
+        ),
+    )
+    return {name: folder / name for name in names}
+
+
+@pytest.fixture(scope="session")
+def mini_bundle(bundles) -> Path:
+    return bundles["a1"]
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -22,19 +19,16 @@ from dualtower_clients import Recommender, ServingClient, encode
 from dualtower_clients.proto import inference_pb2, management_pb2
 from dualtower_serving.launch import free_port
 
-BUILDER = Path(__file__).parent.parent / "serving" / "mini_bundle.py"
 PREDICTION = "/tensorflow.serving.PredictionService/"
 MODEL = "/tensorflow.serving.ModelService/"
 TEXT = encode(["salted butter"])
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory, shared_server):
+def served(tmp_path_factory, mini_bundle, shared_server):
     """A server of the mini bundle with batching, REST and metrics; (gRPC, REST) addresses."""
-    folder = tmp_path_factory.mktemp("bundle")
-    subprocess.run([sys.executable, BUILDER, folder, "a1"], check=True, capture_output=True)
-    serving = folder / "a1" / "serving"
-    config = folder / "models.config"
+    serving = mini_bundle / "serving"
+    config = tmp_path_factory.mktemp("served") / "models.config"
     text = (serving / "models.config").read_text()
     config.write_text(text.replace('"/models/', f'"{serving}/'))
     rest_port = free_port()

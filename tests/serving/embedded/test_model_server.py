@@ -206,7 +206,7 @@ def test_a_broken_model_stops_the_start(model_server, tmp_path):
         probe.connect(("localhost", server.port))
 
 
-@pytest.mark.parametrize("content", [b"no records", b"\xff" * 100])
+@pytest.mark.parametrize("content", [b"no records", b"\xff" * 100], ids=["text", "bytes"])
 def test_a_warm_up_that_fails_stops_the_start_unless_it_is_off(
     model_server, tmp_path, mini_bundle, content
 ):
