@@ -11,7 +11,7 @@ import grpc.aio
 from dualtower.errors import UsageError
 from dualtower_clients import _connection, _telemetry
 from dualtower_clients._calls import Outcome
-from dualtower_clients._failure import failure_of, may_block
+from dualtower_clients._failure import Failures
 from dualtower_clients._operations import Operation
 from dualtower_clients._traffic import Attempt, CallPlan, Traffic
 from dualtower_clients.errors import ClientError
@@ -36,6 +36,7 @@ class AsyncChannelPool:
     ) -> None:
         self._targets = targets
         self._settings = settings
+        self._failures = Failures(settings.tls)
         self._tracer = _telemetry.tracer_of(settings)
         self._traffic = Traffic(targets, policy)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -64,6 +65,8 @@ class AsyncChannelPool:
                 attempt, outcome = await self._round(plan, operation, pairs)
                 if outcome.raw is not None:
                     return operation.read(plan.reply(attempt, outcome.raw), plan.facts(attempt))
+                if self._closing.is_set():
+                    raise self._traffic.closed_error(operation.model)
                 pause_s = plan.pause_s(outcome)
                 if pause_s is None:
                     raise await self._failure(plan, attempt, outcome)
@@ -146,10 +149,10 @@ class AsyncChannelPool:
         return await asyncio.to_thread(_connection.authorization, self._settings, address)
 
     async def _failure(self, plan: CallPlan, attempt: Attempt, outcome: Outcome) -> ClientError:
-        arguments = (outcome, plan.facts(attempt), self._settings.tls)
-        if may_block(outcome):
-            return await asyncio.to_thread(failure_of, *arguments, left_s=plan.left_s)
-        return failure_of(*arguments, left_s=plan.left_s)
+        facts, named = plan.facts(attempt), self._failures.named
+        if self._failures.may_block(outcome, facts):
+            return await asyncio.to_thread(named, outcome, facts, left_s=plan.left_s)
+        return named(outcome, facts, left_s=plan.left_s)
 
     async def _closes_within(self, pause_s: float) -> bool:
         try:

@@ -142,6 +142,10 @@ def _explain(
         )
     if code in (status.UNAUTHENTICATED, status.PERMISSION_DENIED):
         return errors.AccessDenied, "access denied", "give the credentials this server wants"
-    if code is status.CANCELLED:
-        return errors.CallCancelled, "the call was cancelled", "open a new client"
+    if code is status.CANCELLED:  # not by this client, which knows when it closes
+        return (
+            errors.ServerUnreachable,
+            "the server gave the call up, as one does that stops",
+            "try again, or read the server's log",
+        )
     return errors.ServerFailure, "the server failed", "read the server's log"

@@ -15,7 +15,7 @@ import grpc
 
 from dualtower_clients import _connection, _telemetry
 from dualtower_clients._calls import Outcome
-from dualtower_clients._failure import failure_of
+from dualtower_clients._failure import Failures
 from dualtower_clients._operations import Operation
 from dualtower_clients._traffic import Attempt, CallPlan, Traffic
 from dualtower_clients.settings import CallPolicy, ChannelSettings, Metadata
@@ -38,6 +38,7 @@ class ChannelPool:
         self, targets: tuple[str, ...], settings: ChannelSettings, policy: CallPolicy
     ) -> None:
         self._settings = settings
+        self._failures = Failures(settings.tls)
         self._tracer = _telemetry.tracer_of(settings)
         self._traffic = Traffic(targets, policy)
         self._channels = [_open(target, settings) for target in targets]
@@ -64,11 +65,11 @@ class ChannelPool:
                 attempt, outcome = self._round(plan, operation, pairs)
                 if outcome.raw is not None:
                     return operation.read(plan.reply(attempt, outcome.raw), plan.facts(attempt))
+                if self._closing.is_set():
+                    raise self._traffic.closed_error(operation.model)
                 pause_s = plan.pause_s(outcome)
                 if pause_s is None:
-                    raise failure_of(
-                        outcome, plan.facts(attempt), self._settings.tls, left_s=plan.left_s
-                    )
+                    raise self._failures.named(outcome, plan.facts(attempt), left_s=plan.left_s)
                 if self._closing.wait(pause_s):
                     raise self._traffic.closed_error(operation.model)
 

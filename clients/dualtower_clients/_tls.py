@@ -1,7 +1,8 @@
 """What went wrong with TLS, by gRPC's words and, where they say nothing, by asking the server.
 
-gRPC ends all of these with UNAVAILABLE. A wrong certificate it describes; where the other end hangs
-up it only says so, and that is how a server that wants TLS, or a client's certificate, looks.
+gRPC ends all of these with UNAVAILABLE. A wrong certificate it describes. Of a server that wants
+TLS, or a certificate of the client, it only says that no connection came about: there a look at
+the server tells more.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+from enum import Enum
 
 from dualtower_clients.settings import TlsSettings
 
-__all__ = ["explain_handshake", "explain_hang_up", "is_hang_up", "speaks_tls"]
+__all__ = ["Look", "explain_handshake", "explain_look", "look_at"]
 
-_PROBE_S = 0.5  # a server that speaks TLS answers at once
+_STEP_S = 0.25  # to connect, to shake hands, to hear a first word: a server there answers at once
 # (text in lower case, explanation, what to do), of the ends' handshake; the first that is found
 _HANDSHAKE = (
     (
@@ -48,8 +50,16 @@ _HANDSHAKE = (
         "compare the TLS settings of both ends",
     ),
 )
-_HUNG_UP = re.compile(r"failed to connect.*(socket closed|connection reset|broken pipe)", re.I)
 _HOST_AND_PORT = re.compile(r"(?:dns:///?)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:/]+)):(?P<port>\d+)")
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"  # and empty SETTINGS
+
+
+class Look(Enum):
+    """How a server answers a TLS handshake without a certificate of the client."""
+
+    NO_TLS = "nobody, or somebody who does not speak TLS"
+    TLS = "it speaks TLS, and goes on"
+    HANGS_UP = "it speaks TLS, and ends the connection"
 
 
 def explain_handshake(details: str) -> tuple[str, str] | None:
@@ -61,25 +71,17 @@ def explain_handshake(details: str) -> tuple[str, str] | None:
     return None
 
 
-def is_hang_up(details: str) -> bool:
-    """Whether somebody listens, but ended the connection before a word of gRPC."""
-    return _HUNG_UP.search(details) is not None
-
-
-def explain_hang_up(
-    tls: TlsSettings | None, address: str, *, timeout_s: float
-) -> tuple[str, str] | None:
-    """Why a server may have hung up, and what to do; None where it is not about TLS.
-
-    Of a plain connection it asks the server, and blocks for `timeout_s` or half a second at most.
-    """
+def explain_look(look: Look, tls: TlsSettings | None) -> tuple[str, str] | None:
+    """Why no connection came about, and what to do; None where it is not about TLS."""
+    if look is Look.NO_TLS:
+        return None
     if tls is None:
-        if not speaks_tls(address, timeout_s=min(timeout_s, _PROBE_S)):
-            return None
         return (
             "the server wants TLS, and the connection is without",
             "give ChannelSettings(tls=TlsSettings(...))",
         )
+    if look is Look.TLS:
+        return None
     if tls.client_certificate is None:
         return (
             "the server hangs up after the TLS handshake; most likely it wants a certificate of "
@@ -93,11 +95,11 @@ def explain_hang_up(
     )
 
 
-def speaks_tls(address: str, *, timeout_s: float) -> bool:
-    """Whether a TLS server answers there within the time."""
+def look_at(address: str, *, timeout_s: float) -> Look:
+    """Asks the server at an address. It blocks, for `timeout_s` or three quarters of a second."""
     found = _HOST_AND_PORT.fullmatch(address)
     if found is None or timeout_s <= 0:
-        return False
+        return Look.NO_TLS
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is sent; the question is only who is there
@@ -105,11 +107,21 @@ def speaks_tls(address: str, *, timeout_s: float) -> bool:
     where = (found["v6"] or found["host"], int(found["port"]))
     try:
         with (
-            socket.create_connection(where, timeout=timeout_s) as plain,
-            context.wrap_socket(plain, server_hostname=where[0]),
+            socket.create_connection(where, timeout=min(timeout_s / 3, _STEP_S)) as plain,
+            context.wrap_socket(plain, server_hostname=where[0]) as secure,
         ):
-            return True
-    except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")  # a TLS server's way to say no
+            return _goes_on(secure)
+    except ssl.SSLError as error:  # an alert is a TLS server's way to say no
+        return Look.HANGS_UP if "ALERT" in (error.reason or "") else Look.NO_TLS
     except OSError:
-        return False
+        return Look.NO_TLS
+
+
+def _goes_on(secure: ssl.SSLSocket) -> Look:
+    try:
+        secure.sendall(_HTTP2_PREFACE)
+        return Look.TLS if secure.recv(1) else Look.HANGS_UP
+    except TimeoutError:
+        return Look.TLS
+    except OSError:  # a reset, or an alert
+        return Look.HANGS_UP

@@ -169,8 +169,6 @@ class CallPlan:
             kind = kind_of(outcome.code, outcome.details)
             if issubclass(kind, _REPLICA_FAILED):
                 verdict = Verdict.BAD
-            elif issubclass(kind, CallCancelled):
-                verdict = Verdict.NONE
             if issubclass(kind, _RETRIED):
                 self._traffic.throttle.drain()
         self._traffic.balancer.give_back(attempt.replica, verdict)

@@ -9,7 +9,7 @@
     │  ├─ TlsError                 the two ends do not agree on TLS or on a certificate
     │  ├─ ServerFailure            the server failed inside while it worked on the request
     │  ├─ ResponseError            the answer cannot be understood
-    │  ├─ CallCancelled            the client was closed, or the call was cancelled
+    │  ├─ CallCancelled            the client was closed
     │  ├─ ForkedClient             the client was made before os.fork(), and is used after it
     │  └─ RetryableError           .retryable is True
     │     ├─ ServerUnreachable     nobody answers, or the connection broke during the call
@@ -106,7 +106,7 @@ class ResponseError(ClientError):
 
 
 class CallCancelled(ClientError):
-    """The client was closed while the call ran, or the call was cancelled."""
+    """The client was closed, before the call or while it ran."""
 
 
 class ForkedClient(ClientError):
@@ -120,7 +120,7 @@ class RetryableError(ClientError):
 
 
 class ServerUnreachable(RetryableError):
-    """Nobody listens at the address, or the connection broke during the call."""
+    """Nobody listens at the address, the connection broke, or the server gave the call up."""
 
 
 class ServerBusy(RetryableError):

@@ -80,6 +80,8 @@ class Recommender:
         settings: ChannelSettings = DEFAULT_SETTINGS,
         policy: CallPolicy = DEFAULT_POLICY,
     ) -> None:
+        if not isinstance(address, str):  # each of several servers may serve another bundle
+            raise UsageError(f"a Recommender has one address, got {address!r}")
         if label is not None and version is not None:
             raise UsageError(f"give the label {label!r} or the version {version}, not both")
         self._settings, self._policy = settings, policy

@@ -84,7 +84,6 @@ def made_after_while_calls_run(address: str) -> None:
             time.sleep(0.001)
         in_child(lambda: ask_with_a_new_client(address))
         slow.join()
-        ask(client)
 
 
 def made_after_without_support(address: str) -> None:

@@ -49,7 +49,7 @@ def test_every_code_has_a_named_error(code):
         ("FAILED_PRECONDITION", "", errors.RequestError, False),
         ("UNIMPLEMENTED", "", errors.RequestError, False),
         ("UNAUTHENTICATED", "", errors.AccessDenied, False),
-        ("CANCELLED", "", errors.CallCancelled, False),
+        ("CANCELLED", "", errors.ServerUnreachable, True),
         ("INTERNAL", "", errors.ServerFailure, False),
         ("DATA_LOSS", "", errors.ServerFailure, False),
     ],

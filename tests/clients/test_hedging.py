@@ -13,6 +13,7 @@ from scripted_server import ANSWER, PREDICT, failing
 from dualtower.errors import UsageError
 from dualtower_clients import (
     BalancePolicy,
+    CallCancelled,
     CallPolicy,
     DeadlineExceeded,
     HedgePolicy,
@@ -236,3 +237,17 @@ def test_no_attempt_is_left_behind(server, hanging):
         for thread in threads:
             thread.join()
         assert client._pool._traffic.balancer.outstanding == 0
+
+
+def test_closing_ends_a_hedged_call(server, hanging):
+    slow, other = server(hanging), server(hanging)
+    client = ServingClient([slow.address, other.address], policy=policy(), timeout_s=50)
+    for _ in range(12):
+        client.predict("m", {})
+    hanging.hangs = True
+    closing = threading.Timer(0.3, client.close)
+    closing.start()
+    with pytest.raises(CallCancelled):
+        client.predict("m", {})
+    closing.join()
+    assert client._pool._traffic.balancer.outstanding == 0
