@@ -38,7 +38,7 @@ PACKED = {
 
 
 def of_content(content: bytes | memoryview, kind: WireType, count: int) -> NDArray[Any]:
-    """The elements of a `tensor_content`, read-only; they share its memory where they can.
+    """The elements of a `tensor_content`; they share its memory where they can.
 
     Raises:
         TensorError: it does not hold `count` elements.
@@ -56,7 +56,7 @@ def of_content(content: bytes | memoryview, kind: WireType, count: int) -> NDArr
 
 
 def of_packed(payload: memoryview, kind: WireType) -> NDArray[Any]:
-    """The elements of a packed list of `PACKED`, read-only; they share its memory if they can."""
+    """The elements of a packed list of `PACKED`; they share its memory where they can."""
     return _joined(_of_memory(payload, PACKED[kind.field].dtype), kind)
 
 
@@ -101,7 +101,6 @@ def _of_memory(memory: bytes | memoryview, dtype: np.dtype[Any]) -> NDArray[Any]
     array: NDArray[Any] = np.frombuffer(memory, dtype)
     if not array.flags.aligned:  # code in C, and numpy's own fast paths, count on it
         array = np.frombuffer(memory, np.uint8).copy().view(dtype)  # as bytes: several times faster
-    array.flags.writeable = False
     return array
 
 
@@ -118,7 +117,7 @@ def _floats(proto: TensorProto, values: Any, packed: Packed) -> NDArray[Any]:
         return _numbers(values, packed.dtype)
     raw = memoryview(proto.SerializeToString())
     (field,) = (field for field in _wire.fields(raw) if field.number == packed.number)
-    return np.frombuffer(raw[field.begin : field.end], packed.dtype).copy()
+    return _of_memory(raw[field.begin : field.end], packed.dtype)
 
 
 def _numbers(values: Any, dtype: np.dtype[Any]) -> NDArray[Any]:

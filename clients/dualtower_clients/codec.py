@@ -128,10 +128,7 @@ def encode_values(value: ArrayLike, *, dtype: str | None = None) -> TensorProto:
 def decode(
     tensor: TensorProto | bytes | memoryview, *, max_fill_bytes: int = MAX_FILL_BYTES
 ) -> NDArray[Any]:
-    """The array of a tensor.
-
-    Numbers are read-only where they were sent as `tensor_content`, where one value stands for all
-    elements, and where a large tensor is given as bytes: copy the array to write into it.
+    """The array of a tensor. It is read-only, for it may share memory: copy it to write into it.
 
     Args:
         tensor: a TensorProto, or its serialised bytes, which are not copied if they need not be.
@@ -158,7 +155,8 @@ def decode(
     except ValueError as error:  # [0, 2^62, 2^62]: no element, and yet too large for numpy
         raise TensorError(f"shape {list(shape)} cannot be held: {error}") from error
     if kind.number == BFLOAT16 and array.dtype == np.uint16:
-        return _float32_of_bfloat16_bits(array)
+        array = _float32_of_bfloat16_bits(array)
+    array.flags.writeable = False
     return array
 
 

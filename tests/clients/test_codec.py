@@ -52,6 +52,7 @@ def test_strings_agree_with_tensorflow(array):
     for proto in (encode(array), encode_values(array)):
         np.testing.assert_array_equal(tf.make_ndarray(official(proto)), array)
         np.testing.assert_array_equal(decode(proto), array)
+    assert not decode(encode(array)).flags.writeable
     np.testing.assert_array_equal(decode(encode(array, string_content=True)), array)
     parsed = tf.io.parse_tensor(encode(array, string_content=True).SerializeToString(), tf.string)
     np.testing.assert_array_equal(parsed.numpy(), array)
@@ -82,6 +83,7 @@ def test_every_dtype_travels_in_every_way_and_every_shape(name, shape):
     for sent in (encode(array), encode_values(array), encode_bytes(array)):
         found = decode(sent)
         assert (found.shape, found.dtype) == (shape, array.dtype)
+        assert not found.flags.writeable
         np.testing.assert_array_equal(found, array)
 
 
