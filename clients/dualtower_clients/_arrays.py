@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def prepare(value: ArrayLike, dtype: str | None) -> tuple[NDArray[Any], WireType
         TensorError: the dtype cannot travel, `value` does not fit it, or is too large.
     """
     array = _array(value)
-    name = dtype or ("string" if array.dtype.kind in _TEXT_KINDS else array.dtype.name)
+    name = dtype or _name_of(array.dtype)
     kind = _dtypes.by_name(name)
     if kind is None:
         raise TensorError(
@@ -47,12 +48,19 @@ def memory_of(array: NDArray[Any]) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
+@functools.lru_cache  # numpy puts a name together anew each time
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return "string" if dtype.kind in _TEXT_KINDS else dtype.name
+
+
 def _array(value: ArrayLike) -> NDArray[Any]:
+    if isinstance(value, np.ndarray):
+        return value
     try:
         if _starts_with_text(value):  # numpy's own strings drop trailing NULs
             return np.array(value, object)
         array = np.asarray(value)
-        if array.dtype.kind in "SU" and not isinstance(value, np.ndarray):
+        if array.dtype.kind in "SU":
             return np.array(value, object)
     except ValueError as error:
         raise TensorError(f"the value is no regular array: {error}") from error

@@ -84,6 +84,8 @@ def without(message: memoryview, field: Field) -> bytes:
 
 def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
     """The number, and where it ends."""
+    if position < len(message) and message[position] < 0x80:  # most are of one byte
+        return message[position], position + 1
     number = shift = 0
     for index in range(position, min(position + _VARINT_BYTES, len(message))):
         byte = message[index]

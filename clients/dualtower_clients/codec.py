@@ -166,12 +166,12 @@ def shape_of(proto: TensorShapeProto) -> tuple[int, ...]:
     Raises:
         TensorError: a negative dimension, too many dimensions, or too many elements to count.
     """
-    shape = tuple(dim.size for dim in proto.dim)
-    if any(size < 0 for size in shape):
+    shape = tuple([dim.size for dim in proto.dim])
+    if min(shape, default=0) < 0:
         raise TensorError(f"shape {list(shape)} has a negative dimension")
     if len(shape) > _MAX_RANK:
         raise TensorError(f"a tensor has {len(shape)} dimensions, at most {_MAX_RANK} can be read")
-    if math.prod(size for size in shape if size) > _MAX_ELEMENTS:
+    if math.prod([size for size in shape if size]) > _MAX_ELEMENTS:
         raise TensorError(f"shape {list(shape)} has more than 2^63 elements")
     return shape
 
