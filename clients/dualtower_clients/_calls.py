@@ -63,6 +63,7 @@ class Reply:
     raw: bytes
     address: str
     attempts: int
+    failures: int
     elapsed_ms: float
 
 

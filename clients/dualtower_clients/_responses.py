@@ -172,7 +172,9 @@ def vectors(answer: Prediction, *, rows: int, dim: int, facts: CallFacts) -> NDA
     return embedding
 
 
-def _origin(spec: inference_pb2.ModelSpec, reply: Reply) -> tuple[str, int, str, float, str, int]:
+def _origin(
+    spec: inference_pb2.ModelSpec, reply: Reply
+) -> tuple[str, int, str, float, str, int, int]:
     """The fields that all results end with."""
     return (
         spec.name,
@@ -181,6 +183,7 @@ def _origin(spec: inference_pb2.ModelSpec, reply: Reply) -> tuple[str, int, str,
         reply.elapsed_ms,
         reply.address,
         reply.attempts,
+        reply.failures,
     )
 
 

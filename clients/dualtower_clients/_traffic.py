@@ -128,6 +128,7 @@ class CallPlan:
         self._begin_ns = time.monotonic_ns()
         self._rounds = 0  # attempts that are no hedges
         self.attempts = 0  # hedges included
+        self._failures = 0
         self._tried: list[Replica] = []
         self._is_hedged = False
         if traffic.hedging:
@@ -166,6 +167,7 @@ class CallPlan:
             self._observe(attempt)
             self._traffic.throttle.refill()
         else:
+            self._failures += 1
             kind = kind_of(outcome.code, outcome.details)
             if issubclass(kind, _REPLICA_FAILED):
                 verdict = Verdict.BAD
@@ -216,7 +218,7 @@ class CallPlan:
     def reply(self, attempt: Attempt, raw: bytes) -> Reply:
         """The answer, with how it came."""
         elapsed_ms = (time.monotonic_ns() - self._begin_ns) / 1e6
-        return Reply(raw, attempt.replica.address, self.attempts, elapsed_ms)
+        return Reply(raw, attempt.replica.address, self.attempts, self._failures, elapsed_ms)
 
     def _start(self) -> Attempt:
         replica = self._traffic.balancer.take(avoid=self._tried)

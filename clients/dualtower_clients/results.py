@@ -33,6 +33,7 @@ class Prediction:
         elapsed_ms: from the call to its answer, pauses between attempts included.
         address: that answered, of a client with several.
         attempts: how often the request was sent, hedges included.
+        failures: how many of these attempts failed; the server may be another one since.
     """
 
     outputs: Mapping[str, NDArray[Any]]
@@ -42,6 +43,7 @@ class Prediction:
     elapsed_ms: float
     address: str
     attempts: int
+    failures: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Classifications:
     elapsed_ms: float
     address: str
     attempts: int
+    failures: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Regressions:
     elapsed_ms: float
     address: str
     attempts: int
+    failures: int
 
 
 @dataclass(frozen=True)

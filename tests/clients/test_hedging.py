@@ -123,6 +123,7 @@ def test_another_replica_answers_in_place_of_one_that_hangs(server, client_of, h
     answers = [client.predict("m", {}, timeout_s=50) for _ in range(6)]
     assert {one.address for one in answers} == {fast.address}
     assert [one.attempts for one in answers].count(2) >= 3
+    assert not any(one.failures for one in answers), "a loser has not failed"
     assert slow.calls[PREDICT] > before
     deadline = time.monotonic() + 20
     while slow.cancelled < 3:  # the server learns that the losers are cancelled

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import grpc
 import grpc.aio
 import numpy as np
 import pytest
-from scripted_server import PREDICT, Blocking, failing
+from scripted_server import ANSWER, PREDICT, Blocking, failing
 
 from dualtower.errors import UsageError
 from dualtower_clients import (
     BalancePolicy,
+    CallPolicy,
     ChannelSettings,
     HedgePolicy,
     RequestError,
@@ -153,14 +156,39 @@ class AsyncBroken(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 @pytest.mark.parametrize(
+    ("client", "interceptor"), [(ServingClient, Counting), (Blocking, AsyncCounting)]
+)
+def test_interceptors_see_hedges(server, client, interceptor):
+    one, seeing, release = server(), interceptor(), threading.Event()
+    settings = ChannelSettings(interceptors=[seeing])
+    hedged = CallPolicy(hedge=HedgePolicy(min_observations=5))
+    with client(one.address, settings=settings, policy=hedged, timeout_s=50) as opened:
+        for _ in range(10):
+            opened.predict("m", {})
+        before = one.calls[PREDICT]
+        first = threading.Lock()
+
+        def answer(method, request, context):
+            if first.acquire(blocking=False):
+                release.wait(60)
+            return ANSWER
+
+        one.answer = answer
+        assert opened.predict("m", {}).attempts == 2
+        assert one.calls[PREDICT] == before + 2 == len(seeing.seen)
+        release.set()
+
+
+@pytest.mark.parametrize("hedge", [None, HedgePolicy(min_observations=1)])
+@pytest.mark.parametrize(
     ("client", "interceptor"), [(ServingClient, Broken), (Blocking, AsyncBroken)]
 )
-def test_an_interceptors_own_error_is_the_callers(server, client, interceptor):
+def test_an_interceptors_own_error_is_the_callers(server, client, interceptor, hedge):
     settings = ChannelSettings(interceptors=[interceptor()])
-    with client(server().address, settings=settings) as opened:
+    with client(server().address, settings=settings, policy=CallPolicy(hedge=hedge)) as opened:
         with pytest.raises(KeyError, match="of the interceptor"):
             opened.predict("m", {})
-        assert not opened._pool._traffic.balancer.outstanding if client is ServingClient else True
+        assert not opened._pool._traffic.balancer.outstanding
 
 
 def test_telemetry_is_one_span_for_a_call_and_goes_on_at_the_server(server, client_of):
