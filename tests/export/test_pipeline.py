@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ import pytest
 
 from dualtower.bundle import MODELS, Bundle
 from dualtower.bundle_verify import verify
+from dualtower.cli import main
 from dualtower.errors import DataError, GateFailed, UnavailableError, UsageError
 from dualtower.files import atomic_folder
 from dualtower_export import ExportConfig, export_bundle
@@ -197,23 +197,26 @@ def test_a_variant_that_fails_its_gate_stays_out(run: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_leaves_no_bundle_and_no_process(
-    run: Path, tmp_path: Path, living_processes: Callable[[Path], list[str]]
+    forks: BaseContext,
+    run: Path,
+    tmp_path: Path,
+    living_processes: Callable[[Path], list[str]],
 ) -> None:
     out = tmp_path / "b"
-    command = [
-        sys.executable, "-c",
-        "import sys; from dualtower.cli import main; main(sys.argv[1:])",
+    arguments = [
         "export", str(run), "--out", str(out), "--set", 'export.variants=["float32"]',
+        "--set", "export.edge_recommenders=[]",
     ]  # fmt: skip
     for wait_for in (".scratch/item_tower.float32.log", "serving/user_tower/1/variables"):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = forks.Process(target=main, args=(arguments,))
+        process.start()
         try:
             mine = f"b.tmp-{process.pid}-*"
             (temporary,) = _wait(lambda: list(tmp_path.glob(mine)))  # noqa: B023
             _wait(lambda: (temporary / wait_for).exists())  # noqa: B023
         finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
+            process.join()
         assert not out.exists()
         assert temporary.exists()  # the next export removes it, below
         _wait(lambda: not living_processes(temporary))  # noqa: B023
