@@ -25,6 +25,7 @@ class Replica:
     def __init__(self, address: str) -> None:
         self._behind = grpc.insecure_channel(address)
         self.refuses_labels = self.away = False
+        self.refusals = 0  # of labels, that are still to come
         self.reloads: list[management_pb2.ModelServerConfig] = []
         outer = self
 
@@ -43,7 +44,9 @@ class Replica:
             context.abort(grpc.StatusCode.UNAVAILABLE, "away")
         if method == RELOAD:
             config = management_pb2.ReloadConfigRequest.FromString(request).config
-            if self.refuses_labels and config.model_config_list.config[0].version_labels:
+            labelled = bool(config.model_config_list.config[0].version_labels)
+            if labelled and (self.refuses_labels or self.refusals):
+                self.refusals = max(0, self.refusals - 1)
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no labels today")
             self.reloads.append(config)
         try:
@@ -136,6 +139,15 @@ def test_all_of_them_or_none_and_a_part_is_gone_on_with(two) -> None:
     second.refuses_labels = False
     assert made.rollback().state.stable == 1
     assert made.unfinished is None
+
+    # and wholly, where it takes them again
+    second.refusals = 1
+    with pytest.raises(GateFailed, match="no label has moved in the end, all was put back"):
+        made.promote(2, undo_on_failure=True)
+    assert (_stable(first), _stable(second), second.refusals) == (1, 1, 0)
+    assert made.unfinished is None
+    assert made.promote(2).state.stable == 2
+    assert (_stable(first), _stable(second)) == (2, 2)
 
     # no message ever named two versions under one label
     for replica in (first, second):
