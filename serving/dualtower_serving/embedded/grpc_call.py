@@ -46,9 +46,9 @@ class GrpcCalls:
         methods: by path.
         max_calls: answered at a time; further ones are refused.
         max_message_bytes: of a request, as sent and as unpacked.
-        max_held_bytes: of all messages that are on their way or worked on.
+        max_held_bytes: of all messages that come, are worked on, or wait to be read.
         running: calls that are worked on.
-        held_bytes: what their messages hold.
+        held_bytes: of those messages.
     """
 
     methods: Mapping[str, Method[Any]]
@@ -64,12 +64,25 @@ class GrpcCalls:
         """Makes the call of a stream."""
         return GrpcCall(self, connection, stream_id, headers)
 
+    def check_room(self, own_bytes: int) -> None:
+        """Refuses what a call holds, if all of them together hold too much; one alone may.
+
+        Raises:
+            StatusError: RESOURCE_EXHAUSTED.
+        """
+        if self.held_bytes > self.max_held_bytes and self.held_bytes > own_bytes:
+            raise StatusError(
+                Code.RESOURCE_EXHAUSTED,
+                f"the messages of all calls would exceed {self.max_held_bytes} bytes; "
+                "try again, or raise --max_in_flight_bytes",
+            )
+
 
 class GrpcCall:
     """See above. An `Exchange` of its connection."""
 
-    __slots__ = ("_calls", "_connection", "_deadline_ns", "_held_bytes", "_incoming", "_method",
-                 "_over", "_request", "_stream_id", "_task", "_timer")  # fmt: skip
+    __slots__ = ("_calls", "_connection", "_deadline_ns", "_held_bytes", "_incoming", "_message",
+                 "_method", "_over", "_request", "_stream_id", "_task", "_timer")  # fmt: skip
 
     def __init__(
         self,
@@ -82,6 +95,7 @@ class GrpcCall:
         self._connection = connection
         self._stream_id = stream_id
         self._incoming = Incoming(calls.max_message_bytes)
+        self._message = b""
         self._held_bytes = 0
         self._over = False
         self._task: asyncio.Task[None] | None = None
@@ -101,17 +115,9 @@ class GrpcCall:
         """See `Exchange`."""
         if self._over:
             return
-        calls = self._calls
-        self._held_bytes += len(data)
-        calls.held_bytes += len(data)
-        if calls.held_bytes > calls.max_held_bytes and calls.held_bytes > self._held_bytes:
-            self._fail(
-                Code.RESOURCE_EXHAUSTED,
-                f"the messages of all requests would exceed {calls.max_held_bytes} bytes; "
-                "try again, or raise --max_in_flight_bytes",
-            )
-            return
+        self._hold(len(data))
         try:
+            self._calls.check_room(self._held_bytes)
             self._incoming.add(data)
         except StatusError as error:
             self._fail(error.code, error.message)
@@ -131,23 +137,25 @@ class GrpcCall:
             )
             return
         try:
-            raw = self._incoming.end()
+            self._message = self._incoming.end()
         except StatusError as error:
             self._fail(error.code, error.message)
             return
         packed = self._incoming.packed
         self._incoming = Incoming(0)  # its buffer is free
         task = self._task = asyncio.get_running_loop().create_task(
-            self._answer(self._method, raw, packed=packed)
+            self._run(self._method, packed=packed)
         )
         calls.running.add(task)
         task.add_done_callback(self._done)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """See `Exchange`."""
         self._stop()
-        if self._task is not None:
-            self._task.cancel()
+        self._let_go()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
 
     def _open(self, headers: list[tuple[bytes, bytes]]) -> None:
         request = self._request = grpc_wire.read_headers(headers)
@@ -160,51 +168,56 @@ class GrpcCall:
                 request.timeout_ns / 1e9, self._expire
             )
 
-    async def _answer(self, method: Method[Any], raw: bytes, *, packed: bool) -> None:
-        size_bytes = len(raw)
+    async def _run(self, method: Method[Any], *, packed: bool) -> None:
+        size_bytes = len(self._message)
+        answer = b""
+        failure: tuple[int, str] | None = None
         try:
-            if packed:
-                raw = await self._unpacked(raw)
-                size_bytes = len(raw)
-            request = await off_loop(size_bytes, method.kind.FromString, raw)
-            raw = b""  # the request has it all
-            response = await method.answer(request, Call(self._deadline_ns, size_bytes=size_bytes))
-            answer = await off_loop(response.ByteSize(), response.SerializeToString)
+            answer = grpc_wire.message(await self._answer(method, packed=packed))
+            self._let_go()
+            self._hold(len(answer))
+            self._calls.check_room(self._held_bytes)
         except StatusError as error:
-            self._fail(error.code, error.message)
+            failure = error.code, error.message
         except DecodeError:
-            kind = method.kind.__name__
-            self._fail(Code.INTERNAL, f"the request's {size_bytes} bytes are no {kind}")
+            words = f"the request's {size_bytes} bytes are no {method.kind.__name__}"
+            failure = Code.INTERNAL, words
         except Exception as error:  # a bug or a machine out of memory must not end the server
             _log.exception("unexpected, answered as INTERNAL")
-            self._fail(Code.INTERNAL, f"{type(error).__name__}: {error}")
-        else:
+            failure = Code.INTERNAL, f"{type(error).__name__}: {error}"
+        self._task = None  # from here on there is nothing to cancel
+        if failure is not None:
+            self._fail(*failure)
+        elif not self._over:
             self._stop()
             self._connection.answer(
-                self._stream_id,
-                grpc_wire.ANSWER_HEAD,
-                grpc_wire.message(answer),
-                grpc_wire.ANSWER_TAIL,
+                self._stream_id, grpc_wire.ANSWER_HEAD, answer, grpc_wire.ANSWER_TAIL
             )
+
+    async def _answer(self, method: Method[Any], *, packed: bool) -> bytes:
+        raw, self._message = self._message, b""
+        if packed:
+            raw = await self._unpacked(raw)
+        request = await off_loop(len(raw), method.kind.FromString, raw)
+        call = Call(self._deadline_ns, size_bytes=len(raw))
+        del raw  # the request has it all
+        response = await method.answer(request, call)
+        answer: bytes = await off_loop(response.ByteSize(), response.SerializeToString)
+        return answer
 
     async def _unpacked(self, raw: bytes) -> bytes:
         """The message that was packed; counted as it is now."""
-        calls = self._calls
-        work = (raw, self._request.encoding, calls.max_message_bytes)
+        work = (raw, self._request.encoding, self._calls.max_message_bytes)
         if len(raw) > _LARGE_PACKED_BYTES:
             found = await asyncio.get_running_loop().run_in_executor(None, grpc_wire.unpack, *work)
         else:
             found = grpc_wire.unpack(*work)
-        if not self._over:
-            self._held_bytes += len(found)
-            calls.held_bytes += len(found)
+        self._hold(len(found))
         return found
 
     def _expire(self) -> None:
         """The caller waits no longer."""
         self._fail(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
-        if self._task is not None:
-            self._task.cancel()
 
     def _fail(self, code: int, text: str) -> None:
         if not self._over:
@@ -213,14 +226,18 @@ class GrpcCall:
             self._connection.answer_short(self._stream_id, block)
 
     def _stop(self) -> None:
-        """Nothing more is taken, and nothing is held."""
-        if self._over:
-            return
+        """Nothing more is taken."""
         self._over = True
-        self._calls.held_bytes -= self._held_bytes
         self._incoming = Incoming(0)
         if self._timer is not None:
             self._timer.cancel()
+
+    def _hold(self, size_bytes: int) -> None:
+        self._held_bytes += size_bytes
+        self._calls.held_bytes += size_bytes
+
+    def _let_go(self) -> None:
+        self._hold(-self._held_bytes)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         """The task has ended; one that was cancelled may have run on for a while."""

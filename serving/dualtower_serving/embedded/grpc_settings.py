@@ -8,7 +8,7 @@ from typing import Any
 
 from dualtower.errors import UsageError
 from dualtower_serving.embedded.flags import Flags
-from dualtower_serving.embedded.http2_connection import Http2Limits
+from dualtower_serving.embedded.http2_limits import Http2Limits
 from dualtower_serving.embedded.open_files import OTHER_FILES, most_open_files
 
 __all__ = ["GrpcSettings", "settings_of"]

@@ -1,6 +1,6 @@
 """One connection of HTTP/2 (RFC 9113) on the event loop: frames in, streams, answers out.
 
-    bytes ─► FrameReader ─► connection ─┬─► Exchange.begin / receive / end / leave
+    bytes ─► FrameReader ─► connection ─┬─► begin, Exchange.receive / end / close
                                         └◄─ answer ─► Outbox (the peer's windows) ─► bytes
 
 What a peer may cost is bounded: the headers of a stream, streams at a time, the time until its
@@ -29,9 +29,10 @@ from dualtower_serving.embedded.http2_frames import (
     Http2Error,
     Setting,
 )
+from dualtower_serving.embedded.http2_limits import Http2Limits
 from dualtower_serving.embedded.http2_outbox import Outbox
 
-__all__ = ["Exchange", "Http2Connection", "Http2Limits", "Shared"]
+__all__ = ["Exchange", "Http2Connection", "Shared"]
 
 _READ_BYTES = 1 << 16
 _STREAM_WINDOW = 1 << 20
@@ -44,62 +45,6 @@ _LAST_PING = b"dualtowr"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Http2Limits:
-    """What a peer may cost.
-
-    Attributes:
-        streams: of one connection at a time; its client waits with further ones.
-        header_bytes: of one stream, packed and unpacked.
-        connections: at a time; more are closed as they come.
-        handshake_timeout_s: until TLS and the settings of the peer are through.
-        message_timeout_s: for the next bytes of a stream that is not complete.
-        send_timeout_s: for a peer that does not read its answer.
-        max_age_s: after which a connection is asked to end; None: never.
-        max_age_grace_s: what calls may take from then on; None: as long as they like.
-        max_idle_s: without a stream, after which likewise; None: never.
-        keepalive_s: without a byte, after which the peer is asked whether it lives; None: never.
-        keepalive_timeout_s: that it may take to answer.
-    """
-
-    streams: int = 1000
-    header_bytes: int = 16 * 1024
-    connections: int = 1 << 30
-    handshake_timeout_s: float = 20.0
-    message_timeout_s: float = 60.0
-    send_timeout_s: float = 60.0
-    max_age_s: float | None = None
-    max_age_grace_s: float | None = None
-    max_idle_s: float | None = None
-    keepalive_s: float | None = None
-    keepalive_timeout_s: float = 20.0
-
-    @property
-    def watches_idle(self) -> bool:
-        """Whether a connection that does nothing has to be looked at."""
-        return not (self.max_age_s is self.max_idle_s is self.keepalive_s is None)
-
-    @property
-    def look_s(self) -> float:
-        """How often a connection is looked at; that late a limit may take effect."""
-        limits = (
-            self.handshake_timeout_s,
-            self.message_timeout_s,
-            self.send_timeout_s,
-            self.max_age_s,
-            self.max_idle_s,
-            self.keepalive_s,
-            self.keepalive_timeout_s,
-        )
-        return min(limit for limit in limits if limit is not None) / 4
-
-    def is_over(self, age_s: float, idle_s: float | None) -> bool:
-        """Whether a connection of this age, idle for so long, is to end."""
-        return (self.max_age_s is not None and age_s > self.max_age_s) or (
-            self.max_idle_s is not None and idle_s is not None and idle_s > self.max_idle_s
-        )
-
-
 class Exchange(Protocol):
     """What happens on one stream. Called on the event loop."""
 
@@ -109,8 +54,8 @@ class Exchange(Protocol):
     def end(self) -> None:
         """The caller has sent everything."""
 
-    def leave(self) -> None:
-        """The caller has gone; nobody waits for the answer."""
+    def close(self) -> None:
+        """The stream is over: its answer has left, or nobody waits for it any more."""
 
 
 Begin = Callable[["Http2Connection", int, "list[tuple[bytes, bytes]]"], Exchange]
@@ -261,7 +206,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         """The socket is closed."""
         if self._timer is not None:
             self._timer.cancel()
-        self._leave_all()
+        self._drop_all()
         self._shared.connections.discard(self)
         self._shared.closed.set()
 
@@ -448,26 +393,25 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     def _drop(self, stream_id: int) -> None:
         """Nobody waits for the answer of a stream any more."""
-        stream = self._streams[stream_id]
         self._outbox.drop(stream_id)
         self._remove(stream_id)
-        if stream.exchange is not None:
-            stream.exchange.leave()
 
     def _remove(self, stream_id: int) -> bool:
         """Forgets a stream; returns whether the peer had sent everything."""
         stream = self._streams.pop(stream_id)
         self._incomplete -= not stream.ended
+        if stream.exchange is not None:
+            stream.exchange.close()
         if not self._streams:
             self._idle_s = self._heard_s
             self._close_if_done()
         return stream.ended
 
-    def _leave_all(self) -> None:
+    def _drop_all(self) -> None:
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             if stream.exchange is not None:
-                stream.exchange.leave()
+                stream.exchange.close()
 
     # sending
 
@@ -507,7 +451,7 @@ class Http2Connection(asyncio.BufferedProtocol):
     def _refuse(self, error: Http2Error) -> None:
         _log.debug("a connection ends: %s", error)
         self._last_taken_id = -1
-        self._leave_all()
+        self._drop_all()
         self._transport.write(http2.go_away(self._last_id, error.code, str(error)))
         self._transport.close()
         self._loop.call_later(_LINGER_S, self._transport.abort)

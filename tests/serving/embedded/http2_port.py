@@ -19,7 +19,8 @@ import h2.exceptions
 
 from dualtower_clients.proto import tensor_pb2
 from dualtower_serving.embedded.grpc_call import GrpcCalls, Method
-from dualtower_serving.embedded.http2_connection import Http2Connection, Http2Limits, Shared
+from dualtower_serving.embedded.http2_connection import Http2Connection, Shared
+from dualtower_serving.embedded.http2_limits import Http2Limits
 from dualtower_serving.embedded.status import Code, StatusError
 
 HEADERS = [

@@ -14,7 +14,7 @@ from hpack import NeverIndexedHeaderTuple
 from http2_port import HEADERS, Peer, message, opened_port, with_path
 
 from dualtower_serving.embedded import http2_frames as http2
-from dualtower_serving.embedded.http2_connection import Http2Limits
+from dualtower_serving.embedded.http2_limits import Http2Limits
 
 CONNECTIONS = int(os.environ.get("DUALTOWER_FUZZ_MESSAGES", "300"))
 LIMITS = Http2Limits(

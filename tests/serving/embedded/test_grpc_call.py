@@ -138,6 +138,17 @@ def test_what_all_messages_hold_is_limited_and_one_alone_goes_through() -> None:
         assert len(peer.answer(peer.ask(HEADERS, message(bytes(60_000))))[1]) == 60_000
 
 
+def test_answers_that_nobody_reads_count_as_well() -> None:
+    with opened_port(held=100_000) as port, Peer(port, {4: 10}, widens=False) as peer:
+        unread = peer.ask(HEADERS, message(bytes(60_000)))
+        port.until(lambda: port.calls.held_bytes == len(message(bytes(60_000))))
+        headers, _ = peer.answer(peer.ask(HEADERS, message(bytes(50_000))))
+        assert headers["grpc-status"] == "8"
+        peer.h2.reset_stream(unread)
+        peer.flush()
+        port.until(lambda: port.calls.held_bytes == 0)
+
+
 def test_calls_beyond_the_limit_are_refused_at_once() -> None:
     with opened_port(max_calls=2) as port, grpc.insecure_channel(port.address) as channel:
         call = channel.unary_unary(WAIT)
