@@ -1,14 +1,23 @@
-"""Do the models of a server belong together? Pure: what they say of themselves goes in."""
+"""Do the models of a server belong together? Pure: what they say of themselves goes in.
+
+check_pair ─► Pair ─► KnownPairs, by address     covers the answer of a version, or not
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dualtower.errors import BundleMismatch, UsageError
 from dualtower_clients.results import Description
 
-__all__ = ["Pair", "check_pair"]
+__all__ = ["KnownPairs", "Pair", "check_pair"]
+
+_PAIRS_OF_AN_ADDRESS = 8  # each costs three calls when it is met again
+# Within it no server stops and another one starts at its address; a longer silence may hide that.
+_SILENCE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -16,6 +25,7 @@ class Pair:
     """Descriptions that agree, by model name; the versions are those that were asked."""
 
     descriptions: Mapping[str, Description]
+    address: str
     fingerprint: str
     dim: int
     history_items: int
@@ -32,6 +42,22 @@ class Pair:
                 f"k must be between 1 and {self.k_max}, got {k}; "
                 "for longer lists export the bundle with a larger k_max"
             )
+
+    @property
+    def version(self) -> int:
+        """That all models share.
+
+        Raises:
+            UsageError: they have several.
+        """
+        versions = {one.version for one in self.descriptions.values()}
+        if len(versions) > 1:
+            said = ", ".join(f"{one.model} {one.version}" for one in self.descriptions.values())
+            raise UsageError(
+                f"the models at {self.address} are of one bundle under different versions ({said}) "
+                "and cannot be pinned; a bundle that is pushed has one version for all of them"
+            )
+        return versions.pop()
 
 
 def check_pair(
@@ -66,9 +92,106 @@ def check_pair(
             "or rebuild what the caller holds from the bundle that is served",
         )
     return Pair(
-        descriptions, first.fingerprint, first.dim, first.history_items, _least_k_max(descriptions)
+        descriptions,
+        address,
+        first.fingerprint,
+        first.dim,
+        first.history_items,
+        min(one.k_max for one in descriptions.values()),
     )
 
 
-def _least_k_max(descriptions: Mapping[str, Description]) -> int:
-    return min(one.k_max for one in descriptions.values())
+class KnownPairs:
+    """The pairs that were checked, by address. Threads may share it.
+
+    A version means the same bundle for as long as its server runs. So what was checked holds while
+    an address answers without a pause; behind one, another server may stand there.
+
+    Args:
+        now_s: a clock that does not jump.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._current: Pair | None = None
+        self._pairs: dict[str, list[Pair]] = {}
+        self._heard_s: dict[str, float] = {}
+
+    @property
+    def current(self) -> Pair | None:
+        """The pair of the last answer: the next one may be of another."""
+        return self._current
+
+    def covering(self, address: str, model: str, version: int) -> Pair | None:
+        """The pair that an answer which came just now belongs to, if that was checked."""
+        with self._lock:
+            if not self._is_heard(address):
+                return None
+            pair = self.covered_once(address, model, version)
+            if pair is not None:
+                self._heard_s[address] = self._now_s()
+                self._current = pair
+            return pair
+
+    def covered_once(self, address: str, model: str, version: int) -> Pair | None:
+        """The pair that such an answer belonged to before the address was silent."""
+        for pair in self._pairs.get(address, ()):
+            if pair.answers_for(model, version):
+                return pair
+        return None
+
+    def confirm(self, pair: Pair) -> None:
+        """The address still has what it had."""
+        with self._lock:
+            self._heard_s[pair.address] = self._now_s()
+            self._current = pair
+
+    def add(self, pair: Pair) -> None:
+        """Takes in what an address has just said of itself.
+
+        Raises:
+            BundleMismatch: another address says something else of the same version. Nothing is
+                known then, so that all are asked anew.
+        """
+        with self._lock:
+            try:
+                for address, pairs in self._pairs.items():
+                    if address != pair.address and self._is_heard(address):
+                        _check_replicas(pair, pairs)
+            except BundleMismatch:
+                self._forget()
+                raise
+            earlier = self._pairs[pair.address] if self._is_heard(pair.address) else []
+            self._pairs[pair.address] = [pair, *earlier][:_PAIRS_OF_AN_ADDRESS]
+            self._heard_s[pair.address] = self._now_s()
+            self._current = pair
+
+    def forget(self) -> None:
+        """A server was lost: whoever answers next may serve another bundle."""
+        with self._lock:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._current = None
+        self._pairs = {}
+
+    def _is_heard(self, address: str) -> bool:
+        if address not in self._pairs:
+            return False
+        return self._now_s() - self._heard_s[address] < _SILENCE_S
+
+
+def _check_replicas(new: Pair, pairs: list[Pair]) -> None:
+    """Two servers with one version of a model have it from one bundle."""
+    for pair in pairs:
+        for model, one in new.descriptions.items():
+            if pair.answers_for(model, one.version) and pair.fingerprint != new.fingerprint:
+                raise BundleMismatch(
+                    expected=f"{pair.fingerprint} ({model} version {one.version} at "
+                    f"{pair.address})",
+                    found=f"{new.fingerprint} ({model} version {one.version} at {new.address})",
+                    where=new.address,
+                    repair="give every bundle a version of its own (`dualtower push` does), "
+                    "and restart the servers that were left behind",
+                )

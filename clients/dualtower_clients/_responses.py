@@ -159,7 +159,15 @@ def recommendations(
         count = row_ids.index(b"") if b"" in row_ids else len(row_ids)
         ids = tuple(value.decode("utf-8", "replace") for value in row_ids[:count])
         found.append(
-            Recommendation(ids, row_scores[:count], answer.version, fingerprint, answer.elapsed_ms)
+            Recommendation(
+                ids,
+                row_scores[:count],
+                answer.version,
+                fingerprint,
+                answer.elapsed_ms,
+                answer.address,
+                answer.attempts,
+            )
         )
     return found
 

@@ -142,20 +142,27 @@ class Description:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The best items for one history, best first. Fewer than asked where no more are allowed."""
+    """The best items for one history, best first. Fewer than asked where no more are allowed.
+
+    `elapsed_ms`, `address` and `attempts` are those of its call, as in Prediction.
+    """
 
     item_ids: tuple[str, ...]
     scores: NDArray[Any]  # [items] float32, not rising
     version: int
     fingerprint: str
     elapsed_ms: float
+    address: str
+    attempts: int
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Vectors of unit length, a row for each text or history."""
+    """Vectors of unit length, a row for each text or history. The rest is as in Recommendation."""
 
     vectors: NDArray[Any]  # [rows, dim] float32
     version: int
     fingerprint: str
     elapsed_ms: float
+    address: str
+    attempts: int

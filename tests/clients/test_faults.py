@@ -375,11 +375,6 @@ def test_a_reload_has_one_address(client_of):
         client_of(["a:1", "b:1"]).reload(management_pb2.ModelServerConfig())
 
 
-def test_a_recommender_has_one_address():
-    with pytest.raises(UsageError, match="one address"):
-        Recommender(["a:1", "b:1"])
-
-
 def test_models_that_are_waited_for(server, client_of):
     seen = []
 

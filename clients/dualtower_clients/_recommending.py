@@ -1,0 +1,319 @@
+"""What a recommender asks, and what it makes of the answers. Pure: no channel, no lock, no await.
+
+    recommend, embed ─► Need ─► Question ─► Need ─► results
+                          │                   │
+                          └── covered by a pair that is known, or check ─► Question × 3
+
+Each plan is a generator of steps. Whoever runs it, by threads or for asyncio, puts a Question to
+the server, answers a Need by `covering` or by running `check`, one at a time, and sends the outcome
+back in, errors included.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dualtower.errors import BundleMismatch, UsageError
+from dualtower_clients import _requests, _responses
+from dualtower_clients._calls import CallFacts
+from dualtower_clients._pair import KnownPairs, Pair, check_pair
+from dualtower_clients.errors import DeadlineExceeded, ModelNotFound, ServerUnreachable
+from dualtower_clients.results import Description, Embeddings, Prediction, Recommendation
+
+__all__ = [
+    "BY_IDS",
+    "BY_TEXTS",
+    "MODELS",
+    "Budget",
+    "Histories",
+    "Need",
+    "Question",
+    "Recommending",
+    "Step",
+    "Steps",
+]
+
+MODELS = ("user_tower", "item_tower", "recommender")
+_SWAP_ATTEMPTS = 3
+
+T = TypeVar("T")
+
+
+class Histories(NamedTuple):
+    """How a history is given: the signature that reads it, and its input."""
+
+    signature: str
+    alias: str
+
+
+BY_TEXTS = Histories("serving_default", "history")
+BY_IDS = Histories("from_item_ids", "item_ids")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One Predict call.
+
+    Attributes:
+        model: which of MODELS.
+        signature: which of its signatures.
+        inputs: arrays by alias.
+        version: in place of what the label or the server chooses.
+        label: in place of what the server chooses.
+        address: that has to answer; None: any of them.
+    """
+
+    model: str
+    signature: str
+    inputs: Mapping[str, ArrayLike] = field(default_factory=dict)
+    version: int | None = None
+    label: str | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Need:
+    """A pair is needed: the one that an answer is of, or, before there is one, any that is known.
+
+    Attributes:
+        model: that answered; "" before there is an answer.
+        version: of the model.
+        address: where it answered.
+    """
+
+    model: str = ""
+    version: int = 0
+    address: str = ""
+
+
+Step = Question | Need
+Steps = Generator["Question | Need", Any, T]
+
+
+class Budget:
+    """The time of one call of the user, which all that it needs has to share.
+
+    Args:
+        timeout_s: all of it.
+        address: named in the error.
+    """
+
+    def __init__(self, timeout_s: float, address: str) -> None:
+        if not math.isfinite(timeout_s):
+            raise UsageError(f"timeout_s must be a number of seconds, got {timeout_s!r}")
+        self._timeout_s, self._address = timeout_s, address
+        self._deadline_s = time.monotonic() + timeout_s
+
+    def left_s(self) -> float:
+        """What is left of it.
+
+        Raises:
+            DeadlineExceeded: nothing.
+        """
+        left_s = self._deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise self.is_over()
+        return left_s
+
+    def is_over(self) -> DeadlineExceeded:
+        """The error that says so."""
+        return DeadlineExceeded(
+            f"no answer of {self._address} that could be checked within {self._timeout_s:g} s; "
+            "raise timeout_s, or send smaller batches",
+            address=self._address,
+        )
+
+
+class Recommending:
+    """The plans of one recommender, and the pairs that it knows. Threads may share it.
+
+    Args:
+        expected: the fingerprint of the bundle or index that the caller holds, if any.
+        label: of the versions that are asked for.
+        version: that is asked for, of all three models.
+
+    Raises:
+        UsageError: a label and a version.
+    """
+
+    def __init__(self, *, expected: str | None, label: str | None, version: int | None) -> None:
+        if label is not None and version is not None:
+            raise UsageError(f"give the label {label!r} or the version {version}, not both")
+        self._expected, self._label, self._version = expected, label, version
+        self._known = KnownPairs()
+
+    def recommend(
+        self,
+        source: Histories,
+        histories: Sequence[Sequence[str]],
+        *,
+        k: int,
+        exclude: Sequence[Sequence[str]] | None,
+    ) -> Steps[list[Recommendation]]:
+        """The best `k` items of each history."""
+        pair: Pair = yield Need()
+        pair.check_k(k)
+        excluded = [()] * len(histories) if exclude is None else exclude
+        if len(excluded) != len(histories):
+            raise UsageError(
+                f"exclude has {len(excluded)} lists for {len(histories)} histories; give one each"
+            )
+        if not histories:
+            return []
+        rows = _requests.history_rows(histories, pair.history_items)
+        if source is BY_IDS:  # what the models no longer read is still known
+            excluded = [
+                [*row, *_requests.beyond(history, pair.history_items)]
+                for row, history in zip(excluded, histories, strict=True)
+            ]
+        inputs = {
+            source.alias: _strings(rows),
+            "exclude": _strings(_requests.exclude_rows(excluded)),
+        }
+        question = Question("recommender", source.signature, inputs)
+        answer, pair = yield from self._ask(question)
+        pair.check_k(k)  # it may be another one than before
+        facts = _facts(answer, question.model)
+        return _responses.recommendations(
+            answer, rows=len(rows), k=k, fingerprint=pair.fingerprint, facts=facts
+        )
+
+    def embed_histories(
+        self, source: Histories, histories: Sequence[Sequence[str]]
+    ) -> Steps[Embeddings]:
+        """A vector for each history."""
+        pair: Pair = yield Need()
+        rows = _requests.history_rows(histories, pair.history_items)
+        question = Question("user_tower", source.signature, {source.alias: _strings(rows)})
+        return (yield from self._embed(question, len(rows)))
+
+    def embed_items(self, texts: Sequence[str]) -> Steps[Embeddings]:
+        """A vector for each item text."""
+        if isinstance(texts, (str, bytes)):
+            raise UsageError(f"embed_items takes a list of texts, got {texts!r}")
+        question = Question("item_tower", "serving_default", {"text": _strings(texts)})
+        return (yield from self._embed(question, len(texts)))
+
+    def describe(self) -> Steps[Mapping[str, Description]]:
+        """What the three models of whoever answers say of themselves, asked anew."""
+        pair: Pair = yield from self.answering()
+        return pair.descriptions
+
+    def answering(self) -> Steps[Pair]:
+        """The pair of whoever answers, asked anew."""
+        self._known.forget()
+        pair: Pair = yield Need()
+        return pair
+
+    def covering(self, need: Need) -> Pair | None:
+        """The pair that is known to meet this need."""
+        if not need.model:
+            return self._known.current
+        return self._known.covering(need.address, need.model, need.version)
+
+    def check(self, need: Need) -> Steps[Pair]:
+        """The pair, from its models' own words, unless somebody has asked for them meanwhile."""
+        if pair := self.covering(need):
+            return pair
+        if pair := self._known.covered_once(need.address, need.model, need.version):
+            said, _ = yield from self._description(need.model, need.version, need.address)
+            if said.fingerprint == pair.fingerprint:
+                self._known.confirm(pair)
+                return pair
+        pair = yield from self._described_for(need)
+        self._known.add(pair)
+        return pair
+
+    def _ask(self, question: Question) -> Steps[tuple[Prediction, Pair]]:
+        """One Predict call, and the checked pair that its answer belongs to."""
+        question = self._chosen(question)
+        for attempt in range(1, _SWAP_ATTEMPTS + 1):
+            try:
+                answer: Prediction = yield question
+            except ServerUnreachable:
+                self._known.forget()
+                raise
+            if answer.failures:  # whoever answered now may serve another bundle than before
+                self._known.forget()
+            try:
+                return answer, (yield Need(question.model, answer.version, answer.address))
+            except (ModelNotFound, ServerUnreachable):
+                # this version was unloaded, or its server lost, between the answer and the check
+                self._known.forget()
+                if attempt == _SWAP_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _embed(self, question: Question, rows: int) -> Steps[Embeddings]:
+        if not rows:
+            pair: Pair = yield Need()
+            version = pair.descriptions[question.model].version
+            empty = np.zeros((0, pair.dim), np.float32)
+            return Embeddings(empty, version, pair.fingerprint, 0.0, pair.address, 0)
+        answer, pair = yield from self._ask(question)
+        facts = _facts(answer, question.model)
+        vectors = _responses.vectors(answer, rows=rows, dim=pair.dim, facts=facts)
+        return Embeddings(
+            vectors,
+            answer.version,
+            pair.fingerprint,
+            answer.elapsed_ms,
+            answer.address,
+            answer.attempts,
+        )
+
+    def _described_for(self, need: Need) -> Steps[Pair]:
+        if not need.model:
+            return (yield from self._described_together())
+        if self._label is None:
+            return (yield from self._described({need.model: need.version}, need.address))
+        # a pair has one version, and it answers also when the label has moved on
+        return (yield from self._described(dict.fromkeys(MODELS, need.version), need.address))
+
+    def _described_together(self) -> Steps[Pair]:
+        """Of whoever answers; asked again where a label moved between two of the models."""
+        for _ in range(_SWAP_ATTEMPTS - 1 if self._label is not None else 0):
+            try:
+                return (yield from self._described({}, None))
+            except BundleMismatch:
+                continue
+        return (yield from self._described({}, None))
+
+    def _described(self, versions: Mapping[str, int], address: str | None) -> Steps[Pair]:
+        """The three models at one address, that of the first answer unless one is given."""
+        descriptions = {}
+        for model in MODELS:
+            said, address = yield from self._description(model, versions.get(model), address)
+            descriptions[model] = said
+        assert address is not None
+        return check_pair(descriptions, address=address, expected=self._expected)
+
+    def _description(
+        self, model: str, version: int | None, address: str | None
+    ) -> Steps[tuple[Description, str]]:
+        """What a model says of itself, and where it said so."""
+        question = Question(model, "describe", version=version, address=address)
+        answer: Prediction = yield self._chosen(question)
+        return _responses.description(answer, _facts(answer, model)), answer.address
+
+    def _chosen(self, question: Question) -> Question:
+        """For the version or the label that this recommender stands for."""
+        if question.version is not None:
+            return question
+        return replace(question, version=self._version, label=self._label)
+
+
+def _facts(answer: Prediction, model: str) -> CallFacts:
+    return CallFacts(answer.address, model, answer.elapsed_ms / 1e3, answer.attempts)
+
+
+def _strings(rows: Sequence[str] | Sequence[Sequence[str]]) -> NDArray[np.object_]:
+    """An object array of strings; numpy's own string arrays would drop trailing NULs."""
+    return np.array(rows, dtype=object)
