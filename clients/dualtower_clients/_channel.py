@@ -85,8 +85,19 @@ class ChannelPool:
     ) -> tuple[Attempt, Outcome]:
         """One attempt, hedged where it takes long."""
         delay_s = plan.hedge_delay_s()
-        if delay_s is not None:
+        try:
+            if delay_s is None:
+                return self._single(plan, operation, pairs)
             return self._race(plan, operation, pairs, delay_s)
+        except ValueError as error:  # grpc: "Cannot invoke RPC on closed channel!"
+            if self._closing.is_set():
+                raise self._traffic.closed_error(operation.model) from error
+            raise
+
+    def _single(
+        self, plan: CallPlan, operation: Operation[Any], pairs: Metadata
+    ) -> tuple[Attempt, Outcome]:
+        """One attempt for as long as it takes; cheaper than a race of one."""
         attempt = plan.begin()
         try:
             outcome = self._send(attempt, operation, pairs)
@@ -139,10 +150,6 @@ class ChannelPool:
             return Outcome(method(operation.request, **self._arguments(attempt, pairs)))
         except grpc.RpcError as error:
             return Outcome(None, error.code(), error.details() or "")
-        except ValueError as error:  # grpc: "Cannot invoke RPC on closed channel!"
-            if self._closing.is_set():
-                raise self._traffic.closed_error(operation.model) from error
-            raise
 
     def _arguments(self, attempt: Attempt, pairs: Metadata) -> dict[str, Any]:
         token = _connection.authorization(self._settings, attempt.replica.address)
