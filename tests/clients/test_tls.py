@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import socket
+import threading
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -19,6 +22,9 @@ from dualtower_clients import (
     TlsError,
     TlsSettings,
 )
+from dualtower_clients._calls import CallFacts, Outcome
+from dualtower_clients._failure import Failures
+from dualtower_clients._tls import Look, look_at
 from dualtower_serving.launch import free_port
 
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
@@ -114,6 +120,34 @@ def test_nobody_there_is_no_matter_of_tls(client_of, authority):
     for settings in (ChannelSettings(), trusting(authority)):
         with pytest.raises(ServerUnreachable):
             client_of(address, settings=settings).predict("m", {})
+
+
+def test_a_server_that_hangs_up_is_looked_at_once_however_many_calls_fail():
+    taken = []
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            while True:
+                taken.append(listening.accept())
+                taken[-1][0].close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        hanging_up = threading.Thread(target=hang_up, daemon=True)
+        hanging_up.start()
+        facts = CallFacts(f"127.0.0.1:{listening.getsockname()[1]}", "m", 10.0)
+        closed = Outcome(None, grpc.StatusCode.UNAVAILABLE, "failed to connect: Socket closed")
+        failures = Failures(None)
+        for _ in range(20):
+            assert type(failures.named(closed, facts, left_s=5)) is ServerUnreachable
+        listening.shutdown(socket.SHUT_RDWR)
+        hanging_up.join()
+    assert len(taken) == 1
+
+
+def test_nobody_is_looked_at_when_the_time_is_over():
+    assert look_at("127.0.0.1:1", timeout_s=0) is Look.NO_TLS
+    assert look_at("unix:/nowhere", timeout_s=5) is Look.NO_TLS
+    assert look_at("dns:///localhost:1", timeout_s=5) is Look.NO_TLS
 
 
 def test_a_model_server_with_mutual_tls(model_server, tmp_path, authority, bundles):
