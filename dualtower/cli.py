@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "dualtower_serving.watch.cli", "status", "What a server holds, and whether it is a pair.",
     ),
     "recommend": ("dualtower_clients.cli", "recommend", "Ask a server, or rank users of a run."),
+    "embed": ("dualtower_clients.bulk.cli", "embed", "Vectors of whole files, by a server."),
     "bench": ("dualtower_benchmarks.cli", "bench", "Measure the server and the edge files."),
     "report": ("dualtower_benchmarks.cli", "report", "One self-contained HTML page of all of it."),
 }  # fmt: skip
