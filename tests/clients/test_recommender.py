@@ -1,4 +1,4 @@
-"""The recommender against a live server with a real bundle."""
+"""The recommender, of threads and of asyncio, against a live server with a real bundle."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ import threading
 
 import numpy as np
 import pytest
+from recommenders import RECOMMENDERS
 
 from dualtower.bundle import Bundle
 from dualtower.errors import UsageError
-from dualtower_clients import BundleMismatch, Recommender, ServingClient
+from dualtower_clients import (
+    BundleMismatch,
+    DeadlineExceeded,
+    ModelNotFound,
+    Recommender,
+    ServingClient,
+)
+
+
+@pytest.fixture(scope="module", params=RECOMMENDERS)
+def kind(request):
+    return RECOMMENDERS[request.param]
 
 
 @pytest.fixture(scope="module")
-def recommender(served):
-    with Recommender(served.address) as client:
+def recommender(kind, served):
+    with kind(served.address) as client:
         yield client
 
 
@@ -37,6 +49,7 @@ def test_items_are_ranked_and_the_history_is_left_out(recommender):
     assert best.version == 1
     assert len(best.fingerprint) == 64
     assert best.elapsed_ms > 0
+    assert (best.address, best.attempts) == (recommender.address, 1)
     assert (
         recommender.recommend(["item number 1", "something else"], k=2).item_ids
         == (best.item_ids[:2])
@@ -121,7 +134,8 @@ def test_odd_texts_are_answered(recommender, text):
     assert len(recommender.recommend([text], k=2).item_ids) == 2
 
 
-def test_threads_share_one_client(recommender):
+def test_threads_share_one_client(served):
+    recommender = Recommender(served.address)
     want = {n: recommender.recommend([f"item number {n}"], k=3).item_ids for n in range(8)}
     wrong: list[object] = []
 
@@ -136,15 +150,50 @@ def test_threads_share_one_client(recommender):
         thread.start()
     for thread in threads:
         thread.join()
+    recommender.close()
     assert not wrong
 
 
-def test_the_expected_fingerprint_is_checked(served, mini_bundle):
+def test_the_expected_fingerprint_is_checked(kind, served, mini_bundle):
     right = Bundle.open(mini_bundle).fingerprint
-    with Recommender(served.address, expect_fingerprint=right) as client:
+    with kind(served.address, expect_fingerprint=right) as client:
         assert client.recommend([], k=1).fingerprint == right
     with pytest.raises(BundleMismatch, match="the caller's"):
-        Recommender(served.address, expect_fingerprint="0" * 64)
+        kind(served.address, expect_fingerprint="0" * 64)
+
+
+def test_the_states_of_the_three_models(recommender):
+    found = recommender.status()
+    assert set(found) == {"user_tower", "item_tower", "recommender"}
+    for (only,) in found.values():
+        assert (only.version, only.state) == (1, "AVAILABLE")
+
+
+def test_a_pinned_client_asks_for_the_version_that_answers_now(kind, recommender):
+    with recommender.pinned() as pair:
+        assert pair.recommend(["item number 1"], k=5).item_ids == (
+            recommender.recommend(["item number 1"], k=5).item_ids
+        )
+        assert pair.embed_items(["a"]).fingerprint == pair.embed_users([[]]).fingerprint
+
+
+def test_a_version_that_is_not_there(kind, served):
+    with pytest.raises(ModelNotFound, match="user_tower, 7"):
+        kind(served.address, version=7)
+    with pytest.raises(UsageError, match="not both"):
+        kind(served.address, version=7, label="stable")
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1])
+def test_no_time_is_an_error_and_no_hang(recommender, timeout_s):
+    with pytest.raises(DeadlineExceeded):
+        recommender.recommend([], k=1, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("timeout_s", [float("nan"), float("inf")], ids=str)
+def test_what_is_no_time_is_refused(recommender, timeout_s):
+    with pytest.raises(UsageError, match="number of seconds"):
+        recommender.recommend([], k=1, timeout_s=timeout_s)
 
 
 def test_metadata_and_status_of_the_models(served):
