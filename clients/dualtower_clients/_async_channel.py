@@ -75,7 +75,8 @@ class AsyncChannelPool:
 
     async def close(self) -> None:
         """Ends the connections; running calls end as CallCancelled."""
-        self._traffic.close()
+        if not self._traffic.close():
+            return
         self._closing.set()
         channels, self._channels = self._channels, []
         await asyncio.gather(*(channel.close() for channel in channels))

@@ -75,7 +75,8 @@ class ChannelPool:
 
     def close(self) -> None:
         """Ends the connections; running calls end as CallCancelled."""
-        self._traffic.close()
+        if not self._traffic.close():
+            return
         self._closing.set()
         for channel in self._channels:
             channel.close()

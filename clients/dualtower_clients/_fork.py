@@ -53,13 +53,18 @@ class Birth:
     pid: int
     address: str
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this process made the client."""
+        return os.getpid() == self.pid
+
     def check(self) -> None:
         """Refuses to go on in another process.
 
         Raises:
             ForkedClient: this is a child of the process that made the client.
         """
-        if os.getpid() != self.pid:
+        if not self.is_here:
             raise ForkedClient(
                 f"the client of {self.address} was made in process {self.pid} before it forked, "
                 f"and this is process {os.getpid()}; make a client in each process, after the fork",

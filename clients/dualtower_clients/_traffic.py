@@ -87,9 +87,10 @@ class Traffic:
         self._birth = _fork.guard(self.balancer, self.address)
         self._is_closed = False
 
-    def close(self) -> None:
-        """No call begins from here on."""
+    def close(self) -> bool:
+        """No call begins from here on; returns whether the channels are this process's to close."""
         self._is_closed = True
+        return self._birth.is_here
 
     def plan(self, operation: Operation[Any], timeout_s: float, *, retry: bool = True) -> CallPlan:
         """The plan of one call.

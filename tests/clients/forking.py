@@ -28,7 +28,9 @@ def in_child(act: Callable[[], object]) -> None:
         except ClientError as error:
             print(f"child: {type(error).__name__}: {error}", flush=True)
         os._exit(0)
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
+    if status:
+        print(f"child: ended with status {status}", flush=True)
 
 
 def ask(client: ServingClient) -> object:
@@ -42,6 +44,14 @@ def ask_with_a_new_client(address: str) -> object:
 
 async def ask_async(client: AsyncServingClient) -> object:
     return await client.predict("m", {}, timeout_s=5)
+
+
+def slow_call(client: ServingClient) -> threading.Thread:
+    """Of a second; it waits inside gRPC when this returns."""
+    slow = threading.Thread(target=lambda: client.predict("m", {}, signature="slow", timeout_s=30))
+    slow.start()
+    time.sleep(0.3)
+    return slow
 
 
 def used_before(address: str) -> None:
@@ -67,6 +77,20 @@ def async_before(address: str) -> None:
     loop.close()
 
 
+def closed_in_the_child(address: str) -> None:
+    with ServingClient(address) as client:
+        ask(client)
+        in_child(client.close)
+        ask(client)
+
+
+def closed_in_the_child_while_calls_run(address: str) -> None:
+    with ServingClient(address) as client:
+        slow = slow_call(client)
+        in_child(client.close)
+        slow.join()
+
+
 def made_after(address: str) -> None:
     with ServingClient(address) as client:
         ask(client)
@@ -76,12 +100,7 @@ def made_after(address: str) -> None:
 
 def made_after_while_calls_run(address: str) -> None:
     with ServingClient(address) as client:
-        slow = threading.Thread(
-            target=lambda: client.predict("m", {}, signature="slow", timeout_s=30)
-        )
-        slow.start()
-        while not client._pool._traffic.balancer.outstanding:
-            time.sleep(0.001)
+        slow = slow_call(client)
         in_child(lambda: ask_with_a_new_client(address))
         slow.join()
 

@@ -30,6 +30,8 @@ def answer(method, request, context):
         ("used_before", "ForkedClient: .* make a client in each process, after the fork"),
         ("made_before", "ForkedClient: "),
         ("async_before", "ForkedClient: "),
+        ("closed_in_the_child", "an answer"),
+        ("closed_in_the_child_while_calls_run", "an answer"),
         ("made_after", "an answer"),
         ("made_after_while_calls_run", "ForkedClient: gRPC cannot be used in process .* 'spawn'"),
         ("made_after_without_support", "ForkedClient: .*GRPC_ENABLE_FORK_SUPPORT"),
