@@ -42,6 +42,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "recommend": ("dualtower_clients.cli", "recommend", "Ask a server, or rank users of a run."),
     "embed": ("dualtower_clients.bulk.cli", "embed", "Vectors of whole files, by a server."),
+    "predict": (
+        "dualtower_clients.predict_cli", "predict", "Run any model of a server, JSON in and out.",
+    ),
     "bench": ("dualtower_benchmarks.cli", "bench", "Measure the server and the edge files."),
     "report": ("dualtower_benchmarks.cli", "report", "One self-contained HTML page of all of it."),
 }  # fmt: skip
