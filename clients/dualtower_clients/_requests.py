@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numpy.typing import ArrayLike
 
 from dualtower.errors import UsageError
-from dualtower_clients import codec
-from dualtower_clients.errors import TensorError
+from dualtower_clients import _predict_bytes
 from dualtower_clients.proto import inference_pb2, management_pb2
 
 __all__ = ["beyond", "exclude_rows", "history_rows", "metadata", "model_spec", "predict", "status"]
@@ -36,15 +35,7 @@ def predict(
     spec: inference_pb2.ModelSpec, inputs: Mapping[str, ArrayLike], outputs: Iterable[str]
 ) -> bytes:
     """A PredictRequest; `outputs` empty asks for all of them."""
-    request = inference_pb2.PredictRequest(model_spec=spec, output_filter=outputs)
-    for alias, value in inputs.items():
-        try:
-            request.inputs[alias].CopyFrom(codec.encode(value))
-        except TensorError as error:
-            raise TensorError(
-                f"input {alias!r} of {spec.name!r}: {error}", model=spec.name
-            ) from error
-    return request.SerializeToString()
+    return _predict_bytes.write_request(spec, inputs, outputs)
 
 
 def metadata(spec: inference_pb2.ModelSpec) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
-from dualtower_clients import _dtypes, codec
+from dualtower_clients import _dtypes, _predict_bytes, codec
 from dualtower_clients._calls import CallFacts, Reply
 from dualtower_clients.errors import ResponseError, TensorError
 from dualtower_clients.proto import (
@@ -48,14 +48,17 @@ M = TypeVar("M", bound=Message)
 
 def prediction(reply: Reply, facts: CallFacts) -> Prediction:
     """The outputs of a PredictResponse as arrays."""
-    response = _parse(inference_pb2.PredictResponse, reply.raw, facts)
+    try:
+        spec, tensors = _predict_bytes.read_response(reply.raw)
+    except DecodeError as error:
+        raise _unreadable(f"its {len(reply.raw)} bytes are no PredictResponse", facts) from error
     outputs = {}
-    for alias in sorted(response.outputs):
+    for alias in sorted(tensors):
         try:
-            outputs[alias] = codec.decode(response.outputs[alias])
+            outputs[alias] = codec.decode(tensors[alias])
         except TensorError as error:
             raise _unreadable(f"output {alias!r}: {error}", facts) from error
-    return Prediction(outputs, *_origin(response.model_spec, reply))
+    return Prediction(outputs, *_origin(spec, reply))
 
 
 def classifications(reply: Reply, facts: CallFacts) -> Classifications:
