@@ -33,6 +33,7 @@ from dualtower_clients.errors import (
     RequestError,
     ResponseError,
     RetryableError,
+    ServerBusy,
 )
 from dualtower_clients.results import Prediction
 
@@ -122,7 +123,8 @@ class Asking:
             except RetryableError as error:
                 if is_long and isinstance(error, DeadlineExceeded):
                     raise
-                self._space.forget()
+                if not isinstance(error, ServerBusy):  # which is still the same one
+                    self._space.forget()
                 failures += 1
                 pause_s = self._patience.pause_s(error, failures)
             else:

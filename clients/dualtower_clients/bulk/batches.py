@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from dualtower_clients.bulk.records import Bad, Record, Row
 from dualtower_clients.bulk.rows import Judge, Unfit, shown_id
@@ -15,11 +16,18 @@ from dualtower_clients.bulk.seen_ids import SeenIds
 
 __all__ = ["Batch", "BatchSize", "cut"]
 
-DUPLICATE = "the id came before"
+_DUPLICATE = "the id came before"
 _CHUNK_ROWS = 512  # that the index of ids is asked about at a time
 _MOST_BYTES = 1 << 20  # of the texts of a request
 _ANSWERS_BEFORE_MORE = 32
 _MOST_BAD = 4096  # that are kept in memory for one request
+
+
+class _Origin(NamedTuple):
+    """Where a row comes from."""
+
+    file: str
+    line: int
 
 
 class BatchSize:
@@ -125,13 +133,14 @@ def _given_out(batch: Batch, seen: SeenIds | None) -> Batch:
 def _judged(
     records: Iterable[tuple[str, Record]], judge: Judge, seen: SeenIds | None, place: int
 ) -> Iterator[Row | Bad]:
-    remaining = iter(records)
-    while chunk := list(islice(remaining, _CHUNK_ROWS)):
-        found = [_row_or_bad(judge, *one) for one in chunk]
-        if seen is None:
-            yield from found
-        else:
-            yield from _without_duplicates(found, chunk, seen, place)
+    # a record is let go of before the next one is read: it may be large, and bad for that
+    judged = (
+        (_Origin(file, record.line), _row_or_bad(judge, file, record)) for file, record in records
+    )
+    while chunk := list(islice(judged, _CHUNK_ROWS)):
+        repeated = set() if seen is None else _repeated(seen, chunk, place)
+        for at, (origin, found) in enumerate(chunk, place):
+            yield Bad(*origin, found.item_id, _DUPLICATE) if at in repeated else found
         place += len(chunk)
 
 
@@ -142,10 +151,7 @@ def _row_or_bad(judge: Judge, file: str, record: Record) -> Row | Bad:
         return Bad(file, record.line, shown_id(record), str(unfit))
 
 
-def _without_duplicates(
-    found: list[Row | Bad], chunk: list[tuple[str, Record]], seen: SeenIds, place: int
-) -> Iterator[Row | Bad]:
-    ids = [(one.item_id, at) for at, one in enumerate(found, place) if isinstance(one, Row)]
-    repeated = seen.add(ids)
-    for at, (one, (file, record)) in enumerate(zip(found, chunk, strict=True), place):
-        yield Bad(file, record.line, one.item_id, DUPLICATE) if at in repeated else one
+def _repeated(seen: SeenIds, chunk: list[tuple[_Origin, Row | Bad]], place: int) -> set[int]:
+    """The places of the rows whose id came before."""
+    rows = enumerate((found for _, found in chunk), place)
+    return seen.add([(found.item_id, at) for at, found in rows if isinstance(found, Row)])

@@ -175,7 +175,13 @@ class BulkEmbedder:
             max_text_bytes=options.max_text_bytes,
         )
         facts = {"model": options.model, "fingerprint": space.fingerprint}
-        writing = Writing(folder, id_column=options.id_column, dim=space.dim, facts=facts)
+        writing = Writing(
+            folder,
+            id_column=options.id_column,
+            dim=space.dim,
+            shard_rows=options.shard_rows,
+            facts=facts,
+        )
         with _seen_ids(folder, options, first) as seen:
             batches = cut(
                 read(files, options, skip=first),

@@ -17,7 +17,7 @@ from dualtower.errors import DataError
 from dualtower_clients.bulk.inputs import InputFile
 from dualtower_clients.bulk.records import Columns, Record
 
-__all__ = ["MAX_LINE_BYTES", "csv_records", "jsonl_records"]
+__all__ = ["MAX_LINE_BYTES", "csv_records", "history_of", "jsonl_records"]
 
 MAX_LINE_BYTES = 16 << 20
 _TOO_LONG = f"the line is longer than {MAX_LINE_BYTES} bytes"
@@ -52,7 +52,7 @@ def csv_records(file: InputFile, columns: Columns) -> Iterator[Record]:
                     yield _record_of_cells(rows.line_num, cells, places, len(header))
         except csv.Error as error:
             raise DataError(
-                f"{file.path}, line {rows.line_num}: {error}; is a quote left open before it?"
+                f"{file.path}, near line {rows.line_num}: {error}; is a quote left open before it?"
             ) from error
 
 
@@ -100,7 +100,7 @@ def _text_lines(stream: IO[bytes]) -> Iterator[str]:
 
 def _record_of_json(number: int, line: bytes, columns: Columns) -> Record:
     try:
-        values = json.loads(line)
+        values = json.loads(line.decode())
     except UnicodeDecodeError:
         return Record(number, None, None, "the line is no UTF-8")
     except (ValueError, RecursionError):

@@ -64,6 +64,8 @@ class BulkOptions:
             raise UsageError(
                 f"give the label {self.label!r} or the version {self.version}, not both"
             )
+        if self.id_column == "embedding":
+            raise UsageError("the column 'embedding' is the output's; rename that of the ids")
         for name in ("max_text_bytes", "shard_rows", "batch_rows", "max_in_flight"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")

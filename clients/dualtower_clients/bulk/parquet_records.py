@@ -13,7 +13,7 @@ from dualtower_clients.bulk.records import Columns, Record
 
 __all__ = ["parquet_records", "parquet_rows"]
 
-_BATCH_ROWS = 2048
+_BATCH_ROWS = 512
 _BUFFER_BYTES = 1 << 20  # of a column that is read in a stream, not as a whole row group
 
 
@@ -62,8 +62,10 @@ def _opened(file: InputFile) -> Iterator[Any]:
 
 def _check(file: InputFile, schema: Any, columns: Columns, *, is_of_users: bool) -> None:
     for name in columns:
-        if schema.get_all_field_indices(name) == []:
-            raise DataError(f"{file.path} has no column {name!r}, only {', '.join(schema.names)}")
+        if schema.names.count(name) != 1:
+            raise DataError(
+                f"{file.path} needs one column {name!r}; it has {', '.join(schema.names)}"
+            )
     _check_type(file, schema, columns.item_id, is_list=False)
     _check_type(file, schema, columns.content, is_list=is_of_users)
 

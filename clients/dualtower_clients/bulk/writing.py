@@ -21,6 +21,7 @@ class Writing:
         folder: held by this process.
         id_column: the name of the column of ids.
         dim: of the vectors.
+        shard_rows: rows of the input for each shard.
         facts: model and fingerprint, as each shard says them.
 
     Attributes:
@@ -28,31 +29,31 @@ class Writing:
     """
 
     def __init__(
-        self, folder: RunFolder, *, id_column: str, dim: int, facts: Mapping[str, str]
+        self,
+        folder: RunFolder,
+        *,
+        id_column: str,
+        dim: int,
+        shard_rows: int,
+        facts: Mapping[str, str],
     ) -> None:
         self._folder = folder
         self._id_column = id_column
         self._dim = dim
+        self._shard_rows = shard_rows
         self._facts = facts
         self._shard: ShardFile | None = None
-        self._first = 0  # of the input's rows in that shard
         self._bad: list[Bad] = []
         self._versions: set[int] = set()
         self.done: list[Done] = []
 
     def add(self, batch: Batch, parts: Sequence[Vectors]) -> None:
         """Appends a batch; one that ends its shard publishes it."""
-        if self._shard is None:
-            self._shard, self._first = self._opened(batch, parts), batch.first
-        first = 0
-        for part in parts:
-            after = first + len(part.values)
-            self._shard.add([row.item_id for row in batch.rows[first:after]], part.values)
-            self._versions.add(part.version)
-            first = after
         self._bad += batch.bad
+        if parts:
+            self._append(batch, parts)
         if batch.ends_shard:
-            self._publish(batch, self._shard)
+            self._publish(batch)
             self._shard, self._bad, self._versions = None, [], set()
 
     def discard(self) -> None:
@@ -60,20 +61,30 @@ class Writing:
         if self._shard is not None:
             self._shard.discard()
 
-    def _opened(self, batch: Batch, parts: Sequence[Vectors]) -> ShardFile:
-        metadata = {**self._facts, "dim": str(self._dim)}
-        if parts:
-            metadata["version"] = str(parts[0].version)
-        named = {f"dualtower.{name}": value for name, value in metadata.items()}
-        path = self._folder.shard_path(batch.shard)
-        return ShardFile(path, self._id_column, self._dim, named)
+    def _append(self, batch: Batch, parts: Sequence[Vectors]) -> None:
+        shard = self._opened(batch, str(parts[0].version))
+        ids = [row.item_id for row in batch.rows]
+        first = 0
+        for part in parts:
+            after = first + len(part.values)
+            shard.add(ids[first:after], part.values)
+            self._versions.add(part.version)
+            first = after
 
-    def _publish(self, batch: Batch, shard: ShardFile) -> None:
-        facts = shard.publish()
+    def _opened(self, batch: Batch, version: str) -> ShardFile:
+        if self._shard is None:
+            facts = {**self._facts, "dim": str(self._dim), "version": version}
+            metadata = {f"dualtower.{name}": value for name, value in facts.items()}
+            path = self._folder.shard_path(batch.shard)
+            self._shard = ShardFile(path, self._id_column, self._dim, metadata)
+        return self._shard
+
+    def _publish(self, batch: Batch) -> None:
+        published = self._opened(batch, version="").publish()  # also one without a good row
         done = {
             "file": self._folder.shard_path(batch.shard).name,
-            **facts,
-            "input_rows": [self._first, batch.after],
+            **published,
+            "input_rows": [batch.shard * self._shard_rows, batch.after],
             "quarantined": dict(sorted(Counter(one.reason for one in self._bad).items())),
             **self._facts,
             "dim": self._dim,
