@@ -1,0 +1,73 @@
+"""Items as columns, and the changes that make new ones of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Items", "named"]
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Items:
+    """n items in the order of the catalogue, which breaks ties between equal scores.
+
+    Attributes:
+        item_ids: object str [n], distinct.
+        categories: object str [n], "" where an item has none.
+        vectors: float32 [n, dim], rows one after the other.
+    """
+
+    item_ids: NDArray[np.object_]
+    categories: NDArray[np.object_]
+    vectors: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @cached_property
+    def row_of(self) -> Mapping[str, int]:
+        """The row of each id."""
+        return {item_id: row for row, item_id in enumerate(self.item_ids)}
+
+    @cached_property
+    def longest(self) -> float:
+        """The length of the longest vector."""
+        squares = np.einsum("nd,nd->n", self.vectors, self.vectors)
+        return float(np.sqrt(squares.max(initial=0)))
+
+    def rows(self, item_ids: Iterable[str]) -> NDArray[np.int64]:
+        """The rows of those ids that are here, rising, each once."""
+        found = {self.row_of[item_id] for item_id in item_ids if item_id in self.row_of}
+        return np.fromiter(sorted(found), np.int64, len(found))
+
+    def taken(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Items:
+        """The items of these rows."""
+        return Items(self.item_ids[rows], self.categories[rows], self.vectors[rows])
+
+    def added(self, new: Items) -> Items:
+        """These, then the new ones."""
+        return Items(
+            np.concatenate([self.item_ids, new.item_ids]),
+            np.concatenate([self.categories, new.categories]),
+            np.concatenate([self.vectors, new.vectors]),
+        )
+
+    def replaced(self, rows: NDArray[np.int64], new: Items) -> Items:
+        """These, with the new ones in the place of `rows`."""
+        categories, vectors = self.categories.copy(), self.vectors.copy()
+        categories[rows], vectors[rows] = new.categories, new.vectors
+        return Items(self.item_ids, categories, vectors)
+
+
+def named(item_ids: Collection[str] | Sequence[str]) -> str:
+    """Some ids as an error names them."""
+    some = ", ".join(repr(item_id) for item_id, _ in zip(item_ids, range(_NAMED), strict=False))
+    more = len(item_ids) - _NAMED
+    return f"{some} and {more} more" if more > 0 else some
