@@ -12,6 +12,7 @@ what they do about slow and failed calls is in `dualtower_clients.settings`. The
 `dualtower_clients.errors`.
 """
 
+from dualtower_clients.async_recommender import AsyncRecommender
 from dualtower_clients.async_serving_client import AsyncServingClient
 from dualtower_clients.codec import decode, encode, encode_values
 from dualtower_clients.errors import (
@@ -57,6 +58,7 @@ from dualtower_clients.settings import (
 
 __all__ = [
     "AccessDenied",
+    "AsyncRecommender",
     "AsyncServingClient",
     "BalancePolicy",
     "BundleMismatch",
