@@ -11,7 +11,15 @@ from dualtower.errors import BundleMismatch, UsageError
 from dualtower_clients.index.items import Items, named
 from dualtower_clients.results import Embeddings
 
-__all__ = ["read_exclude", "read_ids", "read_items", "read_k", "read_vectors"]
+__all__ = [
+    "read_exclude",
+    "read_ids",
+    "read_items",
+    "read_k",
+    "read_vectors",
+    "refuse_here",
+    "refuse_unknown",
+]
 
 
 def read_vectors(
@@ -112,10 +120,27 @@ def read_items(
         )
     if wrong := [one for one in kinds if not isinstance(one, str)]:
         raise UsageError(f"a category must be a string, got {wrong[0]!r}")
-    return Items(_strings(ids), _strings(kinds), vectors)
+    return Items.of(ids, kinds, vectors)
 
 
-def _strings(texts: Sequence[str]) -> NDArray[np.object_]:
-    column = np.empty(len(texts), object)
-    column[:] = texts
-    return column
+def refuse_here(item_ids: Collection[str]) -> None:
+    """Refuses to add items again.
+
+    Raises:
+        UsageError: there are such items.
+    """
+    if item_ids:
+        raise UsageError(
+            f"{named(item_ids)} already in the index, nothing was added; "
+            "give replace=True to replace what is there"
+        )
+
+
+def refuse_unknown(item_ids: Collection[str]) -> None:
+    """Refuses to remove what is not there.
+
+    Raises:
+        UsageError: there are such items.
+    """
+    if item_ids:
+        raise UsageError(f"{named(item_ids)} not in the index, nothing was removed")

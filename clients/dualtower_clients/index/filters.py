@@ -70,8 +70,9 @@ def kept_rows(items: Items, keep: Keep) -> NDArray[np.int64]:
     if isinstance(keep, WithIds):
         return items.rows(keep.item_ids)
     if isinstance(keep, InCategories):
-        kept = [category in keep.categories for category in items.categories]
-    else:
-        pairs = zip(items.item_ids, items.categories, strict=True)
-        kept = [bool(keep(item_id, category)) for item_id, category in pairs]
+        rows = items.rows_of_category
+        chosen = [rows[category] for category in keep.categories if category in rows]
+        return np.sort(np.concatenate([np.zeros(0, np.int64), *chosen]).astype(np.int64))
+    pairs = zip(items.item_ids, items.categories, strict=True)
+    kept = [bool(keep(item_id, category)) for item_id, category in pairs]
     return np.flatnonzero(np.array(kept, bool))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualtower.bundle import Bundle
-from dualtower.errors import BundleMismatch, UsageError
+from dualtower.errors import BundleMismatch
 from dualtower_clients.index.bundle_items import read_bundle_items
 from dualtower_clients.index.checks import (
     read_exclude,
@@ -24,7 +24,6 @@ from dualtower_clients.index.checks import (
 from dualtower_clients.index.filters import Filter, read_filter
 from dualtower_clients.index.graph import EngineKind
 from dualtower_clients.index.index_file import IndexFile, Saved, write_index_file
-from dualtower_clients.index.items import named
 from dualtower_clients.index.results import SearchResult
 from dualtower_clients.index.settings import (
     Backend,
@@ -187,13 +186,8 @@ class ItemIndex:
         """
         rows = read_vectors(vectors, dim=self._dim, fingerprint=self._fingerprint)
         items = read_items(item_ids, rows, categories)
-        if not replace and (here := self._store.known(list(items.item_ids))):
-            raise UsageError(
-                f"{named(here)} already in the index, nothing was added; "
-                "give replace=True to replace what is there"
-            )
         if len(items):
-            self._store.put(items)
+            self._store.put(items, replace=replace)
 
     def remove(self, item_ids: Sequence[str]) -> None:
         """Takes items out.
@@ -201,11 +195,7 @@ class ItemIndex:
         Raises:
             UsageError: an id is not here, or given twice; nothing was removed.
         """
-        ids = read_ids(item_ids)
-        here = set(self._store.known(ids))
-        if unknown := [item_id for item_id in ids if item_id not in here]:
-            raise UsageError(f"{named(unknown)} not in the index, nothing was removed")
-        if ids:
+        if ids := read_ids(item_ids):
             self._store.remove(ids)
 
     def save(self, path: str | os.PathLike[str]) -> None:

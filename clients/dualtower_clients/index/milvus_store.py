@@ -11,6 +11,7 @@ written before it.
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualtower.errors import UnavailableError, UsageError
+from dualtower_clients.index.checks import refuse_here, refuse_unknown
 from dualtower_clients.index.exact import best_rows
 from dualtower_clients.index.extras import optional_module
 from dualtower_clients.index.filters import InCategories, Keep, WithIds
@@ -54,6 +56,7 @@ class MilvusStore:
     def __init__(self, settings: MilvusBackend, client: Any, collection: str, dim: int) -> None:
         self._settings, self._client, self._collection = settings, client, collection
         self._dim = dim
+        self._changing = threading.Lock()  # what other processes change is not kept apart
 
     @classmethod
     def opened(
@@ -94,9 +97,7 @@ class MilvusStore:
         return self._count("")
 
     def known(self, item_ids: Sequence[str]) -> list[str]:
-        here: set[str] = set()
-        for part in _parts(item_ids, _IDS_AT_A_TIME):
-            here.update(_text(row["item_id"]) for row in self._query(_among("item_id", part)))
+        here = self._places(item_ids)
         return [item_id for item_id in item_ids if item_id in here]
 
     def search(
@@ -126,23 +127,24 @@ class MilvusStore:
             ]
         return found
 
-    def put(self, items: Items) -> None:
+    def put(self, items: Items, *, replace: bool) -> None:
         _check_lengths(items)
-        places: dict[str, int] = {}
-        for part in _parts(list(items.item_ids), _IDS_AT_A_TIME):
-            rows = self._query(_among("item_id", part), ["place"])
-            places |= {_text(row["item_id"]): row["place"] for row in rows}
-        now = time.time_ns()  # beyond the rows of any catalogue
-        self._write(
-            self._collection,
-            items,
-            [places.get(item_id, now + row) for row, item_id in enumerate(items.item_ids)],
-        )
+        item_ids = items.item_ids.tolist()
+        with self._changing:
+            places = self._places(item_ids)
+            if not replace:
+                refuse_here([item_id for item_id in item_ids if item_id in places])
+            now = time.time_ns()  # beyond the rows of any catalogue
+            behind = [places.get(item_id, now + row) for row, item_id in enumerate(item_ids)]
+            self._write(self._collection, items, behind)
 
     def remove(self, item_ids: Sequence[str]) -> None:
-        for part in _parts(item_ids, _IDS_AT_A_TIME):
-            with _milvus_errors(self._settings):
-                self._client.delete(self._collection, filter=_among("item_id", part))
+        with self._changing:
+            here = self._places(item_ids)
+            refuse_unknown([item_id for item_id in item_ids if item_id not in here])
+            for part in _parts(item_ids, _IDS_AT_A_TIME):
+                with _milvus_errors(self._settings):
+                    self._client.delete(self._collection, filter=_among("item_id", part))
 
     def saved(self) -> Saved:
         return Saved(self._items("")[0])
@@ -237,17 +239,25 @@ class MilvusStore:
         fields = ["place", "category", "vector"]
         rows = [row for page in self._pages(fields, expression) for row in page]
         rows.sort(key=lambda row: row["place"])
-        items = Items(
-            _column([_text(row["item_id"]) for row in rows]),
-            _column([_text(row["category"]) for row in rows]),
+        items = Items.of(
+            [_text(row["item_id"]) for row in rows],
+            [_text(row["category"]) for row in rows],
             np.array([row["vector"] for row in rows], np.float32).reshape(len(rows), self._dim),
         )
         return items, [row["place"] for row in rows]
 
+    def _places(self, item_ids: Sequence[str]) -> dict[str, int]:
+        """The places of those of the ids that are here."""
+        places: dict[str, int] = {}
+        for part in _parts(item_ids, _IDS_AT_A_TIME):
+            rows = self._query(_among("item_id", part), ["item_id", "place"])
+            places |= {_text(row["item_id"]): row["place"] for row in rows}
+        return places
+
     def _count(self, expression: str) -> int:
         return int(self._query(expression, ["count(*)"])[0]["count(*)"])
 
-    def _query(self, expression: str, fields: Sequence[str] = ("item_id",)) -> Sequence[Any]:
+    def _query(self, expression: str, fields: Sequence[str]) -> Sequence[Any]:
         with _milvus_errors(self._settings):
             rows: Sequence[Any] = self._client.query(
                 self._collection,
@@ -324,12 +334,6 @@ def _among(field: str, texts: Sequence[str]) -> str:
 
 def _parts(texts: Sequence[str], at_a_time: int) -> Iterator[Sequence[str]]:
     return (texts[start : start + at_a_time] for start in range(0, len(texts), at_a_time))
-
-
-def _column(texts: Sequence[str]) -> NDArray[np.object_]:
-    column = np.empty(len(texts), object)
-    column[:] = texts
-    return column
 
 
 def _check_lengths(items: Items) -> None:

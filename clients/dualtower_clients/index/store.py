@@ -22,7 +22,7 @@ class Store(Protocol):
     def __len__(self) -> int: ...
 
     def known(self, item_ids: Sequence[str]) -> list[str]:
-        """Those of the ids that are here."""
+        """Those of the ids that are here, in their order."""
         ...
 
     def search(
@@ -35,12 +35,12 @@ class Store(Protocol):
         """The k best items for each of at least one query."""
         ...
 
-    def put(self, items: Items) -> None:
-        """Adds items; one that is here keeps its place and is replaced."""
+    def put(self, items: Items, *, replace: bool) -> None:
+        """Adds items. One that is here is an error, or keeps its place and is replaced."""
         ...
 
     def remove(self, item_ids: Sequence[str]) -> None:
-        """Takes out those of the items that are here."""
+        """Takes items out; one that is not here is an error."""
         ...
 
     def saved(self) -> Saved:

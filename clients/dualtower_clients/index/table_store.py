@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dualtower_clients.index.checks import refuse_here, refuse_unknown
 from dualtower_clients.index.exact import Best, best_rows, ranked
 from dualtower_clients.index.filters import Keep, kept_rows
 from dualtower_clients.index.graph import EngineKind, Graph
@@ -82,9 +83,11 @@ class TableStore:
         found = [next(exact) if one is None else one for one in best]
         return [SearchResult(tuple(items.item_ids[rows]), scores) for rows, scores in found]
 
-    def put(self, items: Items) -> None:
+    def put(self, items: Items, *, replace: bool) -> None:
         with self._changing:
             old, graph = self._state.items, self._state.graph
+            if not replace:
+                refuse_here(self.known(list(items.item_ids)))
             is_here = np.array([item_id in old.row_of for item_id in items.item_ids], bool)
             here, new = items.taken(is_here), items.taken(~is_here)
             rows = np.array([old.row_of[item_id] for item_id in here.item_ids], np.int64)
@@ -99,6 +102,7 @@ class TableStore:
     def remove(self, item_ids: Sequence[str]) -> None:
         with self._changing:
             old, graph = self._state.items, self._state.graph
+            refuse_unknown([item_id for item_id in item_ids if item_id not in old.row_of])
             rows = np.delete(np.arange(len(old)), old.rows(item_ids))
             left = old.taken(rows)
             self._state = _State(left, graph and self._dense(left, graph.taken(rows)))

@@ -30,7 +30,6 @@ BACKENDS = {
     "faiss-lists": FaissBackend("IVF32,Flat"),
     "milvus": None,  # needs a place
 }
-IN_MEMORY = [name for name in BACKENDS if name != "milvus"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def clustered(count: int, dim: int, seed: int) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def write_catalogue(path: Path, vectors: np.ndarray, *, salt: str = "a") -> Catalogue:
+def _write_catalogue(path: Path, vectors: np.ndarray, *, salt: str = "a") -> Catalogue:
     """A bundle as `dualtower export` lays it out, as far as an index reads it."""
     count, dim = vectors.shape
     item_ids = [f"i{row}" for row in range(count)]
@@ -84,16 +83,22 @@ def write_catalogue(path: Path, vectors: np.ndarray, *, salt: str = "a") -> Cata
 
 
 @pytest.fixture(scope="session")
+def write_catalogue() -> Callable[..., Catalogue]:
+    """Writes a bundle of vectors [items, dim] into a new folder."""
+    return _write_catalogue
+
+
+@pytest.fixture(scope="session")
 def catalogue(tmp_path_factory) -> Catalogue:
     """1,500 items of 16 numbers; every tenth is blocked."""
-    return write_catalogue(tmp_path_factory.mktemp("catalogue") / "a", clustered(1500, 16, 1))
+    return _write_catalogue(tmp_path_factory.mktemp("catalogue") / "a", clustered(1500, 16, 1))
 
 
 @pytest.fixture(scope="session")
 def other_catalogue(tmp_path_factory) -> Catalogue:
     """A bundle of another space."""
     folder = tmp_path_factory.mktemp("catalogue") / "b"
-    return write_catalogue(folder, clustered(100, 16, 2), salt="b")
+    return _write_catalogue(folder, clustered(100, 16, 2), salt="b")
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

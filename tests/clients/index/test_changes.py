@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+from dualtower.errors import UsageError
 from dualtower_clients.index import ItemIndex
 from dualtower_clients.index.shared_lock import SharedLock
 
@@ -69,6 +70,25 @@ def test_writers_do_not_lose_each_others_items(changing):
         np.eye(6, 16, dtype=np.float32), 1, filter=lambda item_id, _: "-" in item_id
     )
     assert [one.item_ids[0][:2] for one in best] == [f"w{writer}" for writer in range(6)]
+
+
+@pytest.mark.usefixtures("busy_switching")
+def test_one_of_many_adds_an_id(changing):
+    refused: list[UsageError] = []
+
+    def add() -> None:
+        try:
+            changing.add(["new"], np.eye(1, 16, dtype=np.float32))
+        except UsageError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=add) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(refused) == 7
+    assert len(changing) == 1351
 
 
 @pytest.mark.parametrize("name", ["usearch", "faiss"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from milvus_lite.server_manager import server_manager_instance
 from pymilvus import MilvusClient
 
 from dualtower.bundle import Bundle
@@ -16,8 +18,9 @@ from dualtower_serving.launch import free_port
 
 
 @pytest.fixture
-def uri(tmp_path) -> str:
-    return str(tmp_path / "items.db")
+def uri(tmp_path) -> Iterator[str]:
+    yield str(tmp_path / "items.db")
+    server_manager_instance.release_server(str(tmp_path / "items.db"))
 
 
 def collections(uri: str) -> set[str]:
@@ -100,6 +103,15 @@ def test_long_lists_are_refused(uri, catalogue):
         pytest.raises(UsageError, match="at most 16384 items, got k 16384 and up to 1 excluded"),
     ):
         index.search(catalogue.vectors[:1], 16_384, exclude=[["i1"]])
+
+
+def test_a_server_is_used_by_its_address(uri, catalogue):
+    address = server_manager_instance.start_and_get_uri(uri)
+    with ItemIndex.open(catalogue.path, MilvusBackend(address, prefix="shop")) as index:
+        index.add(["new"], catalogue.vectors[:1] * 2)
+    with ItemIndex.open(catalogue.path, MilvusBackend(address, prefix="shop")) as again:
+        assert again.search(catalogue.vectors[:1], 1)[0].item_ids == ("new",)
+    assert collections(uri) == {f"shop_{Bundle.open(catalogue.path).fingerprint}"}
 
 
 def test_milvus_that_does_not_answer_is_named(catalogue):
