@@ -55,8 +55,8 @@ class ItemIndex:
     another bundle nothing is searched and nothing is added.
 
     Threads may share an index; searches go on while items are added and removed. Each change copies
-    the table of items, so many are best given at once. Forked processes may share it too, but one
-    of Milvus.
+    the table of items, so many are best given at once; usearch and faiss hold the vectors a second
+    time, and build their index anew when most of its vectors were removed or replaced.
 
     Example:
         with (

@@ -54,7 +54,7 @@ class Catalogue:
         return [self.item_ids[row] for row in order if allowed[row]]
 
 
-def clustered(count: int, dim: int, seed: int) -> np.ndarray:
+def _clustered(count: int, dim: int, seed: int) -> np.ndarray:
     """Unit vectors around a few dozen centres, as items of a catalogue lie."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(40, dim))
@@ -83,6 +83,12 @@ def _write_catalogue(path: Path, vectors: np.ndarray, *, salt: str = "a") -> Cat
 
 
 @pytest.fixture(scope="session")
+def clustered() -> Callable[[int, int, int], np.ndarray]:
+    """Makes unit vectors [count, dim] of a seed, around a few dozen centres."""
+    return _clustered
+
+
+@pytest.fixture(scope="session")
 def write_catalogue() -> Callable[..., Catalogue]:
     """Writes a bundle of vectors [items, dim] into a new folder."""
     return _write_catalogue
@@ -91,14 +97,14 @@ def write_catalogue() -> Callable[..., Catalogue]:
 @pytest.fixture(scope="session")
 def catalogue(tmp_path_factory) -> Catalogue:
     """1,500 items of 16 numbers; every tenth is blocked."""
-    return _write_catalogue(tmp_path_factory.mktemp("catalogue") / "a", clustered(1500, 16, 1))
+    return _write_catalogue(tmp_path_factory.mktemp("catalogue") / "a", _clustered(1500, 16, 1))
 
 
 @pytest.fixture(scope="session")
 def other_catalogue(tmp_path_factory) -> Catalogue:
     """A bundle of another space."""
     folder = tmp_path_factory.mktemp("catalogue") / "b"
-    return _write_catalogue(folder, clustered(100, 16, 2), salt="b")
+    return _write_catalogue(folder, _clustered(100, 16, 2), salt="b")
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

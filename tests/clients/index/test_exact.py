@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -108,6 +110,17 @@ def test_scores_of_very_different_size_are_ranked():
         np.float32
     )
     check(vectors, random.normal(size=(3, 8)).astype(np.float32), 50)
+
+
+def test_memory_does_not_grow_with_the_table():
+    vectors = np.random.default_rng(10).normal(size=(200_000, 4)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        search(vectors, vectors[:256], 10)  # 200 MB of scores, if all were kept
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 64 << 20
 
 
 def test_an_empty_table_has_no_best_rows():
