@@ -109,9 +109,13 @@ class KnownPairs:
 
     Args:
         now_s: a clock that does not jump.
+
+    Attributes:
+        era: counts how often all was forgotten.
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self.era = 0
         self._now_s = now_s
         self._lock = threading.Lock()
         self._current: Pair | None = None
@@ -141,20 +145,20 @@ class KnownPairs:
                 return pair
         return None
 
-    def confirm(self, pair: Pair) -> None:
-        """The address still has what it had."""
-        with self._lock:
-            self._heard_s[pair.address] = self._now_s()
-            self._current = pair
+    def add(self, pair: Pair, era: int) -> bool:
+        """Takes in what an address has said of itself, unless it was in an era that is over.
 
-    def add(self, pair: Pair) -> None:
-        """Takes in what an address has just said of itself.
+        Args:
+            pair: that was checked.
+            era: when the first of its models was asked.
 
         Raises:
             BundleMismatch: another address says something else of the same version. Nothing is
                 known then, so that all are asked anew.
         """
         with self._lock:
+            if era != self.era:
+                return False
             try:
                 for address, pairs in self._pairs.items():
                     if address != pair.address and self._is_heard(address):
@@ -163,16 +167,20 @@ class KnownPairs:
                 self._forget()
                 raise
             earlier = self._pairs[pair.address] if self._is_heard(pair.address) else []
-            self._pairs[pair.address] = [pair, *earlier][:_PAIRS_OF_AN_ADDRESS]
+            kept = [one for one in earlier if one is not pair]
+            self._pairs[pair.address] = [pair, *kept][:_PAIRS_OF_AN_ADDRESS]
             self._heard_s[pair.address] = self._now_s()
             self._current = pair
+            return True
 
-    def forget(self) -> None:
-        """A server was lost: whoever answers next may serve another bundle."""
+    def forget(self) -> int:
+        """A server was lost: whoever answers next may serve another bundle. The new era."""
         with self._lock:
             self._forget()
+            return self.era
 
     def _forget(self) -> None:
+        self.era += 1
         self._current = None
         self._pairs = {}
 

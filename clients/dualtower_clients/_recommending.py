@@ -86,11 +86,13 @@ class Need:
         model: that answered; "" before there is an answer.
         version: of the model.
         address: where it answered.
+        anew: what is known does not do.
     """
 
     model: str = ""
     version: int = 0
     address: str = ""
+    anew: bool = False
 
 
 Step = Question | Need
@@ -208,48 +210,55 @@ class Recommending:
 
     def answering(self) -> Steps[Pair]:
         """The pair of whoever answers, asked anew."""
-        self._known.forget()
-        pair: Pair = yield Need()
+        pair: Pair = yield Need(anew=True)
         return pair
 
     def covering(self, need: Need) -> Pair | None:
         """The pair that is known to meet this need."""
+        if need.anew:
+            return None
         if not need.model:
             return self._known.current
         return self._known.covering(need.address, need.model, need.version)
 
     def check(self, need: Need) -> Steps[Pair]:
         """The pair, from its models' own words, unless somebody has asked for them meanwhile."""
-        if pair := self.covering(need):
-            return pair
-        if pair := self._known.covered_once(need.address, need.model, need.version):
-            said, _ = yield from self._description(need.model, need.version, need.address)
-            if said.fingerprint == pair.fingerprint:
-                self._known.confirm(pair)
+        while True:
+            if pair := self.covering(need):
                 return pair
-        pair = yield from self._described_for(need)
-        self._known.add(pair)
-        return pair
+            era = self._known.era
+            pair = yield from self._confirmed(need)
+            if pair is None:
+                pair = yield from self._described_for(need)
+            if self._known.add(pair, era):
+                return pair
+            # a server was lost meanwhile, and these words may be those of its predecessor
 
     def _ask(self, question: Question) -> Steps[tuple[Prediction, Pair]]:
         """One Predict call, and the checked pair that its answer belongs to."""
         question = self._chosen(question)
-        for attempt in range(1, _SWAP_ATTEMPTS + 1):
+        losses = 0
+        while True:
+            era = self._known.era
             try:
                 answer: Prediction = yield question
             except ServerUnreachable:
                 self._known.forget()
                 raise
             if answer.failures:  # whoever answered now may serve another bundle than before
-                self._known.forget()
+                era = self._known.forget()
             try:
-                return answer, (yield Need(question.model, answer.version, answer.address))
+                pair: Pair = yield Need(question.model, answer.version, answer.address)
             except (ModelNotFound, ServerUnreachable):
                 # this version was unloaded, or its server lost, between the answer and the check
                 self._known.forget()
-                if attempt == _SWAP_ATTEMPTS:
+                losses += 1
+                if losses == _SWAP_ATTEMPTS:
                     raise
-        raise AssertionError("unreachable")
+                continue
+            if self._known.era == era:
+                return answer, pair
+            # another call has lost a server meanwhile, and it may have been this answer's
 
     def _embed(self, question: Question, rows: int) -> Steps[Embeddings]:
         if not rows:
@@ -268,6 +277,14 @@ class Recommending:
             answer.address,
             answer.attempts,
         )
+
+    def _confirmed(self, need: Need) -> Steps[Pair | None]:
+        """The pair that the answer would have been of before a silence, if it is there still."""
+        pair = self._known.covered_once(need.address, need.model, need.version)
+        if pair is None:
+            return None
+        said, _ = yield from self._description(need.model, need.version, need.address)
+        return pair if said.fingerprint == pair.fingerprint else None
 
     def _described_for(self, need: Need) -> Steps[Pair]:
         if not need.model:
@@ -301,6 +318,8 @@ class Recommending:
         """What a model says of itself, and where it said so."""
         question = Question(model, "describe", version=version, address=address)
         answer: Prediction = yield self._chosen(question)
+        if answer.failures:
+            self._known.forget()
         return _responses.description(answer, _facts(answer, model)), answer.address
 
     def _chosen(self, question: Question) -> Question:
