@@ -89,6 +89,26 @@ def _best_of_part(
     step: int,
 ) -> list[Best]:
     slack = _slack(queries, longest)
+    of, at, coarse = _candidates(vectors, queries, k, barred, slack, rows, step)
+    order = np.argsort(of, kind="stable")
+    bounds = np.searchsorted(of[order], np.arange(1, len(queries)))
+    best = []
+    for query, mine, margin in zip(queries, np.split(order, bounds), slack, strict=True):
+        near = at[mine[_near(coarse[mine], k, margin)]]
+        best.append(ranked(vectors, query, near if rows is None else rows[near], k))
+    return best
+
+
+def _candidates(
+    vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    k: int,
+    barred: Sequence[Rows],
+    slack: NDArray[np.float32],
+    rows: Rows | None,
+    step: int,
+) -> tuple[Rows, Rows, NDArray[np.float32]]:
+    """Who may be among the k best: of which query, at which place, with which coarse score."""
     floor = np.full(len(queries), -np.inf, np.float32)
     found: list[tuple[Rows, Rows, NDArray[np.float32]]] = []
     count = len(vectors) if rows is None else len(rows)
@@ -102,16 +122,9 @@ def _best_of_part(
         np.maximum(floor, _floor(scores, k), out=floor)
         at, of = np.divmod(np.flatnonzero(scores >= floor - slack), len(queries))
         found.append((of, at + start, scores[at, of]))
-    of, at, coarse = (np.concatenate(column) for column in zip(*found, strict=True))
-    order = np.argsort(of, kind="stable")
-    order = order[coarse[order] > -np.inf]
-    bounds = np.searchsorted(of[order], np.arange(1, len(queries)))
-    best = []
-    for query, mine, margin in zip(queries, np.split(order, bounds), slack, strict=True):
-        near = mine[_near(coarse[mine], k, margin)]
-        candidates = at[near] if rows is None else rows[at[near]]
-        best.append(ranked(vectors, query, candidates, k))
-    return best
+    of, at, coarse = (np.concatenate(part) for part in zip(*found, strict=True))
+    is_free = coarse > -np.inf
+    return of[is_free], at[is_free], coarse[is_free]
 
 
 def _near(coarse: NDArray[np.float32], k: int, margin: np.float32) -> NDArray[np.bool_]:
@@ -127,10 +140,13 @@ def _slack(queries: NDArray[np.float32], longest: float) -> NDArray[np.float32]:
     """How far two float32 scores of one row may lie apart, twice; float32 [batch].
 
     Higham, Accuracy and Stability of Numerical Algorithms, 3.1: a dot product of any order is off
-    by at most about dim · 2⁻²⁴ · |query| · |row|. The rest is generous.
+    by at most about dim · 2⁻²⁴ · |query| · |row|, and where numbers vanish by dim of the smallest.
+    The rest is generous.
     """
+    dim = queries.shape[1]
     lengths = np.sqrt(np.einsum("bd,bd->b", queries, queries))
-    return np.asarray((queries.shape[1] + 2) * 2.0**-22 * longest * lengths, np.float32)
+    rounding = (dim + 2) * 2.0**-22 * longest * lengths
+    return np.asarray(rounding + 4 * dim * np.finfo(np.float32).tiny, np.float32)
 
 
 def _floor(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:

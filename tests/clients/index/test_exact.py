@@ -104,12 +104,14 @@ def test_scores_that_differ_in_the_last_digit_are_kept_apart():
     check(vectors, base[np.newaxis], 20)
 
 
-def test_scores_of_very_different_size_are_ranked():
+@pytest.mark.parametrize(("least", "most"), [(-8, 8), (-25, -18), (10, 17)])
+def test_scores_of_very_different_size_are_ranked(least, most):
     random = np.random.default_rng(9)
-    vectors = (random.normal(size=(2000, 8)) * 10.0 ** random.integers(-8, 8, (2000, 1))).astype(
-        np.float32
-    )
-    check(vectors, random.normal(size=(3, 8)).astype(np.float32), 50)
+    sizes = 10.0 ** random.integers(least, most, (2000, 1))
+    vectors = (random.normal(size=(2000, 8)) * sizes).astype(np.float32)
+    queries = random.normal(size=(3, 8))
+    check(vectors, queries.astype(np.float32), 50)
+    check(vectors, (queries * 1e-18).astype(np.float32), 50)
 
 
 def test_memory_does_not_grow_with_the_table():
