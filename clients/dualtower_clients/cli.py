@@ -7,9 +7,9 @@ import json
 import click
 
 from dualtower.errors import UsageError
+from dualtower_clients.connection_options import Connection, connection_options
 from dualtower_clients.recommender import Recommender
 from dualtower_clients.results import Recommendation
-from dualtower_clients.settings import DEFAULT_TIMEOUT_S
 
 __all__ = ["recommend"]
 
@@ -17,13 +17,6 @@ __all__ = ["recommend"]
 @click.command(
     epilog="\b\nExample:\n  dualtower recommend --address localhost:8500 -k 5 \\\n"
     "    --history 'salted butter 250 g' --history 'rye bread'"
-)
-@click.option(
-    "--address",
-    default="localhost:8500",
-    show_default=True,
-    metavar="HOST:PORT",
-    help="The gRPC address that `dualtower serve` printed.",
 )
 @click.option(
     "--history",
@@ -46,18 +39,17 @@ __all__ = ["recommend"]
 @click.option(
     "--expect-fingerprint", metavar="HEX", help="Refuse a server that serves another bundle."
 )
-@click.option(
-    "--timeout-s", default=DEFAULT_TIMEOUT_S, show_default=True, help="Deadline of each call."
-)
+@click.option("--label", metavar="NAME", help="Ask the version with this label, as of a rollout.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@connection_options
 def recommend(
-    address: str,
+    connection: Connection,
     texts: tuple[str, ...],
     item_ids: tuple[str, ...],
     exclude: tuple[str, ...],
     k: int,
     expect_fingerprint: str | None,
-    timeout_s: float,
+    label: str | None,
     as_json: bool,
 ) -> None:
     """Recommend items for a history, by the server at ADDRESS.
@@ -70,7 +62,11 @@ def recommend(
     if texts and item_ids:
         raise UsageError("give the history as --history texts or as --item-id ids, not both")
     with Recommender(
-        address, timeout_s=timeout_s, expect_fingerprint=expect_fingerprint
+        connection.addresses,
+        timeout_s=connection.timeout_s,
+        settings=connection.settings,
+        expect_fingerprint=expect_fingerprint,
+        label=label,
     ) as recommender:
         if item_ids:
             found = recommender.recommend_by_ids(item_ids, k=k, exclude=exclude)

@@ -1,10 +1,14 @@
-"""The options with which every command of the clients says where a server is, and who asks."""
+"""The options with which every command says where a server is, and who asks.
+
+settings_options     --tls … --compression    ─► settings: ChannelSettings
+connection_options   --address, --timeout-s and those ─► connection: Connection
+"""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,7 +17,7 @@ import click
 from dualtower.errors import UsageError
 from dualtower_clients.settings import DEFAULT_TIMEOUT_S, ChannelSettings, TlsSettings
 
-__all__ = ["Connection", "connection_options"]
+__all__ = ["Connection", "connection_options", "settings_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,45 +39,59 @@ class Connection:
     settings: ChannelSettings
 
 
-def connection_options(command: F) -> F:
-    """Adds the options; the command gets their `Connection` as `connection`."""
+def settings_options(command: F) -> F:
+    """Adds the options of `ChannelSettings`; the command gets them as `settings`."""
 
     @functools.wraps(command)
-    def with_connection(
-        address: tuple[str, ...],
-        timeout_s: float,
+    def with_settings(
         tls: bool,
-        tls_roots: str | None,
-        tls_certificate: str | None,
-        tls_key: str | None,
-        tls_host: str | None,
+        root_certificates: str | None,
+        client_certificate: str | None,
+        client_key: str | None,
+        tls_host_name: str | None,
+        token_file: str | None,
         metadata: tuple[str, ...],
         compression: Any,
         **others: Any,
     ) -> Any:
-        files = (tls_roots, tls_certificate, tls_key, tls_host)
         encrypted = None
-        if tls or any(one is not None for one in files):
+        if tls or any((root_certificates, client_certificate, client_key, tls_host_name)):
             encrypted = TlsSettings.from_files(
-                root_certificates=tls_roots,
-                client_certificate=tls_certificate,
-                client_key=tls_key,
-                host_name=tls_host,
+                root_certificates=root_certificates,
+                client_certificate=client_certificate,
+                client_key=client_key,
+                host_name=tls_host_name,
             )
         settings = ChannelSettings(
             tls=encrypted,
-            token=os.environ.get(_TOKEN_VARIABLE),
+            token=_token(token_file),
             metadata=[_pair(one) for one in metadata],
             compression=compression,
         )
+        return command(settings=settings, **others)
+
+    return _with(_SETTINGS, with_settings)  # type: ignore[return-value]
+
+
+def connection_options(command: F) -> F:
+    """Adds all options; the command gets them as `connection`."""
+
+    @functools.wraps(command)
+    def with_connection(
+        address: tuple[str, ...], timeout_s: float, settings: ChannelSettings, **others: Any
+    ) -> Any:
         return command(connection=Connection(address, timeout_s, settings), **others)
 
-    for option in reversed(_OPTIONS):
-        with_connection = option(with_connection)
-    return with_connection  # type: ignore[return-value]
+    return _with(_PLACE, settings_options(with_connection))  # type: ignore[return-value]
 
 
-_OPTIONS = (
+def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_PLACE = (
     click.option(
         "--address",
         multiple=True,
@@ -89,17 +107,24 @@ _OPTIONS = (
         type=click.FloatRange(0, min_open=True),
         help="Deadline of a call, retries included.",
     ),
+)
+_SETTINGS = (
     click.option("--tls", is_flag=True, help="Connect by TLS, trusting the public authorities."),
-    click.option("--tls-roots", metavar="PEM", help="Trust the authorities of this file instead."),
-    click.option("--tls-certificate", metavar="PEM", help="The client's own, for mutual TLS."),
-    click.option("--tls-key", metavar="PEM", help="The key of --tls-certificate."),
-    click.option("--tls-host", metavar="NAME", help="What the server's certificate names."),
     click.option(
-        "--metadata",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help=f"Goes with each call. A bearer token is read from ${_TOKEN_VARIABLE}.",
+        "--root-certificates", metavar="PEM", help="By TLS, trusting the authorities of this file."
     ),
+    click.option("--client-certificate", metavar="PEM", help="The client's own, for mutual TLS."),
+    click.option("--client-key", metavar="PEM", help="The key of --client-certificate."),
+    click.option(
+        "--tls-host-name", metavar="NAME", help="What the server's certificate names instead."
+    ),
+    click.option(
+        "--token-file",
+        metavar="FILE",
+        help="Holds a bearer token that goes with each call, by TLS alone.  "
+        f"[default: ${_TOKEN_VARIABLE}]",
+    ),
+    click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Goes with each call."),
     click.option(
         "--compression",
         type=click.Choice(("none", "gzip", "deflate")),
@@ -108,6 +133,16 @@ _OPTIONS = (
         help="Of requests.",
     ),
 )
+
+
+def _token(path: str | None) -> str | None:
+    if path is None:
+        return os.environ.get(_TOKEN_VARIABLE)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the token in {path}: {error}") from error
 
 
 def _pair(text: str) -> tuple[str, str]:

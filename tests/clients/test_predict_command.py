@@ -97,7 +97,7 @@ def test_signatures_are_described(served) -> None:
         (["--version", "1", "--label", "stable"], "not both"),
         (["--request", "/no/such"], "cannot read /no/such"),
         (["--metadata", "x"], "--metadata 'x' is no KEY=VALUE"),
-        (["--tls-key", "/no/such"], "cannot read /no/such"),
+        (["--client-key", "/no/such"], "cannot read /no/such"),
     ],
 )
 def test_wrong_use_says_what_is_wanted(served, arguments, words) -> None:
@@ -120,6 +120,8 @@ def test_a_server_with_tls(server, tmp_path) -> None:
     authority = trustme.CA()
     roots = tmp_path / "roots.pem"
     authority.cert_pem.write_to_path(str(roots))
-    done = run("m", "--address", "localhost:1", "--tls-roots", str(roots), "--timeout-s", "0.5")
+    done = run(
+        "m", "--address", "localhost:1", "--root-certificates", str(roots), "--timeout-s", "0.5"
+    )
     assert done.returncode == 2
     assert "no server answers" in done.stderr

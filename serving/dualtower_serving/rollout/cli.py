@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from dualtower_clients.connection_options import settings_options
+from dualtower_clients.settings import DEFAULT_SETTINGS, ChannelSettings
 from dualtower_serving.rollout import texts
 from dualtower_serving.rollout.load_step import load
 from dualtower_serving.rollout.overview import overview
@@ -17,7 +22,7 @@ from dualtower_serving.rollout.promote_step import promote
 from dualtower_serving.rollout.prune_step import prune
 from dualtower_serving.rollout.push_step import push
 from dualtower_serving.rollout.rollback_step import rollback
-from dualtower_serving.rollout.session import Outcome, Patience, opened
+from dualtower_serving.rollout.session import Outcome, Patience, Session, opened
 from dualtower_serving.rollout.shadow.report import Limits
 from dualtower_serving.rollout.shadow_step import LEAST_REQUESTS, shadow
 from dualtower_serving.rollout.state import STABLE
@@ -40,26 +45,9 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-_TARGET = click.argument("target")
-_STATE = click.option(
-    "--state", type=click.Path(path_type=Path), metavar="FOLDER",
-    help="Where journal and lock lie.  [default: TARGET/rollout; needed where TARGET is a URL]",
-)  # fmt: skip
-_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 _SERVERS = click.option(
     "--server", "servers", multiple=True, metavar="HOST:PORT",
     help="gRPC address of a server; once for each replica.  [default: as at the last load]",
-)  # fmt: skip
-_PATIENCE = _options(
-    click.option(
-        "--load-timeout-s", default=Patience.load_s, show_default=True, type=click.FloatRange(0),
-        help="How long a version may load and warm up.",
-    ),
-    click.option(
-        "--call-timeout-s", default=Patience.call_s, show_default=True, type=click.FloatRange(0.1),
-        help="Deadline of a single call.",
-    ),
 )  # fmt: skip
 _SERVED = _options(
     click.option(
@@ -74,6 +62,88 @@ _SERVED = _options(
         "--no-other-models", is_flag=True, help="The servers hold nothing but the pair.",
     ),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all steps are given: where they work, on which servers, and how they report."""
+
+    target: Target
+    as_json: bool
+    dry_run: bool = False
+    patience: Patience = field(default_factory=Patience)
+    settings: ChannelSettings = DEFAULT_SETTINGS
+
+    def session(self, step: str) -> AbstractContextManager[Session]:
+        """For one step."""
+        return opened(
+            self.target,
+            step,
+            patience=self.patience,
+            settings=self.settings,
+            dry_run=self.dry_run,
+        )
+
+    def show(self, outcome: Outcome) -> None:
+        """What a step did."""
+        if self.as_json:
+            click.echo(texts.as_json(outcome, dry_run=self.dry_run))
+        else:
+            click.echo(texts.of_outcome(outcome))
+
+
+_PLACE = _options(
+    click.argument("target"),
+    click.option(
+        "--state", type=click.Path(path_type=Path), metavar="FOLDER",
+        help="Where journal and lock lie.  [default: TARGET/rollout; needed where TARGET is a URL]",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="The result as JSON."),
+)  # fmt: skip
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+_PATIENCE = _options(
+    click.option(
+        "--load-timeout-s", default=Patience.load_s, show_default=True, type=click.FloatRange(0),
+        help="How long a version may load and warm up.",
+    ),
+    click.option(
+        "--call-timeout-s", default=Patience.call_s, show_default=True, type=click.FloatRange(0.1),
+        help="Deadline of a single call.",
+    ),
+)  # fmt: skip
+
+
+def _on_files(command: F) -> F:
+    """TARGET, and options of steps that change files alone; the command gets them as `work`."""
+
+    @functools.wraps(command)
+    def with_work(
+        target: str, state: Path | None, as_json: bool, dry_run: bool, **others: Any
+    ) -> Any:
+        return command(work=_Work(Target.at(target, state), as_json, dry_run), **others)
+
+    return _options(_PLACE, _DRY_RUN)(with_work)  # type: ignore[return-value]
+
+
+def _on_servers(command: F) -> F:
+    """TARGET, and options of steps that talk to servers; the command gets them as `work`."""
+
+    @functools.wraps(command)
+    def with_work(
+        target: str,
+        state: Path | None,
+        as_json: bool,
+        dry_run: bool,
+        load_timeout_s: float,
+        call_timeout_s: float,
+        settings: ChannelSettings,
+        **others: Any,
+    ) -> Any:
+        patience = Patience(load_timeout_s, call_timeout_s)
+        work = _Work(Target.at(target, state), as_json, dry_run, patience, settings)
+        return command(work=work, **others)
+
+    return _options(_PLACE, _DRY_RUN, _PATIENCE, settings_options)(with_work)  # type: ignore[return-value]
 
 
 def _version(text: str) -> Callable[[F], F]:
@@ -110,17 +180,14 @@ def rollout() -> None:
 
 @rollout.command("push")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@_TARGET
-@_options(_SERVED, _STATE, _DRY_RUN, _JSON)
+@_SERVED
+@_on_files
 def push_command(
     bundle: Path,
-    target: str,
     server_root: str,
     base_config: Path | None,
     no_other_models: bool,
-    state: Path | None,
-    dry_run: bool,
-    as_json: bool,
+    work: _Work,
 ) -> None:
     """Copy BUNDLE to TARGET: complete, verified, saved_model.pb of the user tower last.
 
@@ -131,30 +198,22 @@ def push_command(
     Example:
       dualtower rollout push bundle-2 /srv/models
     """
-    with opened(Target.at(target, state), "push", dry_run=dry_run) as session:
+    with work.session("push") as session:
         outcome = push(session, bundle, root=server_root, others=base_config,
                        no_others=no_other_models)  # fmt: skip
-    _show(outcome, as_json=as_json, dry_run=dry_run)
+    work.show(outcome)
 
 
 @rollout.command("load")
-@_TARGET
-@_options(
-    _version("Which pair.  [default: the newest at TARGET]"),
-    _SERVERS, _SERVED, _PATIENCE, _STATE, _DRY_RUN, _JSON,
-)  # fmt: skip
+@_options(_version("Which pair.  [default: the newest at TARGET]"), _SERVERS, _SERVED)
+@_on_servers
 def load_command(
-    target: str,
     version: int | None,
     servers: Sequence[str],
     server_root: str,
     base_config: Path | None,
     no_other_models: bool,
-    load_timeout_s: float,
-    call_timeout_s: float,
-    state: Path | None,
-    dry_run: bool,
-    as_json: bool,
+    work: _Work,
 ) -> None:
     """Have all servers load a pair from TARGET, and wait until each of its models answers.
 
@@ -165,12 +224,10 @@ def load_command(
     Example:
       dualtower rollout load /srv/models --server a:8500 --server b:8500 --no-other-models
     """
-    patience = Patience(load_timeout_s, call_timeout_s)
-    place = Target.at(target, state)
-    with opened(place, "load", patience=patience, dry_run=dry_run) as session:
+    with work.session("load") as session:
         outcome = load(session, version=version, servers=servers, root=server_root,
                        others=base_config, no_others=no_other_models)  # fmt: skip
-    _show(outcome, as_json=as_json, dry_run=dry_run)
+    work.show(outcome)
 
 
 def _limit(name: str, text: str, default: float | None) -> Callable[[F], F]:
@@ -178,7 +235,6 @@ def _limit(name: str, text: str, default: float | None) -> Callable[[F], F]:
 
 
 @rollout.command("shadow")
-@_TARGET
 @_options(
     _version("Which loaded pair.  [default: the newest that is not stable]"),
     click.option(
@@ -197,10 +253,9 @@ def _limit(name: str, text: str, default: float | None) -> Callable[[F], F]:
            _LIMITS.item_agreement),
     _limit("min-user-agreement", "The same of the users'.", _LIMITS.user_agreement),
     _limit("min-item-neighbours", "Share of nearest items in common.", _LIMITS.item_neighbours),
-    _PATIENCE, _STATE, _DRY_RUN, _JSON,
 )  # fmt: skip
+@_on_servers
 def shadow_command(
-    target: str,
     version: int | None,
     requests: Path | None,
     count: int,
@@ -213,11 +268,7 @@ def shadow_command(
     min_item_agreement: float,
     min_user_agreement: float,
     min_item_neighbours: float | None,
-    load_timeout_s: float,
-    call_timeout_s: float,
-    state: Path | None,
-    dry_run: bool,
-    as_json: bool,
+    work: _Work,
 ) -> None:
     """Ask the stable pair and a loaded one the same requests; exit 1 when a gate fails.
 
@@ -231,20 +282,17 @@ def shadow_command(
     """
     limits = Limits(max_error_rate, max_p50_ratio, max_p95_ratio, min_overlap, min_item_agreement,
                     min_user_agreement, min_item_neighbours)  # fmt: skip
-    patience = Patience(load_timeout_s, call_timeout_s)
-    place = Target.at(target, state)
-    with opened(place, "shadow", patience=patience, dry_run=dry_run) as session:
+    with work.session("shadow") as session:
         outcome, report = shadow(session, version=version, requests=requests, count=count,
                                  seed=seed, server=server, limits=limits)  # fmt: skip
-    if report is not None and not as_json:
+    if report is not None and not work.as_json:
         click.echo(texts.of_report(report))
-    _show(outcome, as_json=as_json, dry_run=dry_run)
+    work.show(outcome)
     if report is not None and report.failures:
         sys.exit(1)
 
 
 @rollout.command("promote")
-@_TARGET
 @_options(
     _version("Which loaded pair.  [default: the one that is newer than the stable one]"),
     click.option("--label", default=STABLE, show_default=True, metavar="NAME",
@@ -253,19 +301,14 @@ def shadow_command(
                  help="Why no passed shadow run is needed; goes into the journal."),
     click.option("--undo-on-failure", is_flag=True,
                  help="Put the label back on all servers where one of them fails."),
-    _PATIENCE, _STATE, _DRY_RUN, _JSON,
 )  # fmt: skip
+@_on_servers
 def promote_command(
-    target: str,
     version: int | None,
     label: str,
     skip_shadow: str | None,
     undo_on_failure: bool,
-    load_timeout_s: float,
-    call_timeout_s: float,
-    state: Path | None,
-    dry_run: bool,
-    as_json: bool,
+    work: _Work,
 ) -> None:
     """Move a label of all three models to a loaded pair, in one message to each server.
 
@@ -276,29 +319,21 @@ def promote_command(
       dualtower rollout promote /srv/models --label canary
       dualtower rollout promote /srv/models
     """
-    patience = Patience(load_timeout_s, call_timeout_s)
-    place = Target.at(target, state)
-    with opened(place, "promote", patience=patience, dry_run=dry_run) as session:
+    with work.session("promote") as session:
         outcome = promote(session, version=version, label=label, skip_shadow=skip_shadow,
                           undo_on_failure=undo_on_failure)  # fmt: skip
-    _show(outcome, as_json=as_json, dry_run=dry_run)
+    work.show(outcome)
 
 
 @rollout.command("rollback")
-@_TARGET
 @_options(
     click.option("--to", type=click.IntRange(1), metavar="N",
                  help="Which pair.  [default: the one that was stable before]"),
-    _PATIENCE, _STATE, _DRY_RUN, _JSON,
 )  # fmt: skip
+@_on_servers
 def rollback_command(
-    target: str,
     to: int | None,
-    load_timeout_s: float,
-    call_timeout_s: float,
-    state: Path | None,
-    dry_run: bool,
-    as_json: bool,
+    work: _Work,
 ) -> None:
     """Make the previous pair stable again, also where the new one has died.
 
@@ -309,28 +344,20 @@ def rollback_command(
     Example:
       dualtower rollout rollback /srv/models
     """
-    patience = Patience(load_timeout_s, call_timeout_s)
-    place = Target.at(target, state)
-    with opened(place, "rollback", patience=patience, dry_run=dry_run) as session:
+    with work.session("rollback") as session:
         outcome = rollback(session, to=to)
-    _show(outcome, as_json=as_json, dry_run=dry_run)
+    work.show(outcome)
 
 
 @rollout.command("unload")
-@_TARGET
-@click.argument("versions", nargs=-1, required=True, type=click.IntRange(1))
 @click.option("--also-previous", is_flag=True,
               help="Also the pair that rollback leads to; it then has to load first.")  # fmt: skip
-@_options(_PATIENCE, _STATE, _DRY_RUN, _JSON)
+@_on_servers
+@click.argument("versions", nargs=-1, required=True, type=click.IntRange(1))
 def unload_command(
-    target: str,
     versions: Sequence[int],
     also_previous: bool,
-    load_timeout_s: float,
-    call_timeout_s: float,
-    state: Path | None,
-    dry_run: bool,
-    as_json: bool,
+    work: _Work,
 ) -> None:
     """Take VERSIONS that no label leads to out of the servers' memory. Their files stay.
 
@@ -338,27 +365,21 @@ def unload_command(
     Example:
       dualtower rollout unload /srv/models 1 2
     """
-    patience = Patience(load_timeout_s, call_timeout_s)
-    place = Target.at(target, state)
-    with opened(place, "unload", patience=patience, dry_run=dry_run) as session:
+    with work.session("unload") as session:
         outcome = unload(session, versions, also_previous=also_previous)
-    _show(outcome, as_json=as_json, dry_run=dry_run)
+    work.show(outcome)
 
 
 @rollout.command("prune")
-@_TARGET
 @click.option("--keep", default=2, show_default=True, type=click.IntRange(0),
               help="So many of the newest pairs stay in any case.")  # fmt: skip
 @click.option("--version", "versions", multiple=True, type=click.IntRange(1), metavar="N",
               help="Exactly this pair; may be given several times.")  # fmt: skip
-@_options(_STATE, _DRY_RUN, _JSON)
+@_on_servers
 def prune_command(
-    target: str,
     keep: int,
     versions: Sequence[int],
-    state: Path | None,
-    dry_run: bool,
-    as_json: bool,
+    work: _Work,
 ) -> None:
     """Remove the files of old pairs that no label leads to and no server holds.
 
@@ -366,22 +387,17 @@ def prune_command(
     Example:
       dualtower rollout prune /srv/models --keep 3 --dry-run
     """
-    with opened(Target.at(target, state), "prune", dry_run=dry_run) as session:
+    with work.session("prune") as session:
         outcome = prune(session, keep=keep, versions=versions)
-    _show(outcome, as_json=as_json, dry_run=dry_run)
+    work.show(outcome)
 
 
 @rollout.command("sync")
-@_TARGET
-@_options(_SERVERS, _PATIENCE, _STATE, _DRY_RUN, _JSON)
+@_SERVERS
+@_on_servers
 def sync_command(
-    target: str,
     servers: Sequence[str],
-    load_timeout_s: float,
-    call_timeout_s: float,
-    state: Path | None,
-    dry_run: bool,
-    as_json: bool,
+    work: _Work,
 ) -> None:
     """Give servers that started anew, or are new, the versions and labels of the journal.
 
@@ -392,30 +408,23 @@ def sync_command(
       dualtower rollout sync /srv/models
       dualtower rollout sync /srv/models --server a:8500 --server c:8500
     """
-    patience = Patience(load_timeout_s, call_timeout_s)
-    place = Target.at(target, state)
-    with opened(place, "sync", patience=patience, dry_run=dry_run) as session:
+    with work.session("sync") as session:
         outcome = sync(session, servers=servers)
-    _show(outcome, as_json=as_json, dry_run=dry_run)
+    work.show(outcome)
 
 
 @rollout.command("status")
-@_TARGET
 @click.option("--offline", is_flag=True, help="Only read the journal; ask no server.")
-@_options(_STATE, _JSON)
-def status_command(target: str, offline: bool, state: Path | None, as_json: bool) -> None:
+@_on_servers
+def status_command(offline: bool, work: _Work) -> None:
     """Show where a rollout stands; exit 1 when a server is not in line, or a step is unfinished.
 
     \b
     Example:
       dualtower rollout status /srv/models
     """
-    with opened(Target.at(target, state), "status", dry_run=True) as session:
+    with replace(work, dry_run=True).session("status") as session:
         found = overview(session, ask_servers=not offline)
-    click.echo(json.dumps(found, indent=2) if as_json else texts.of_overview(found))
+    click.echo(json.dumps(found, indent=2) if work.as_json else texts.of_overview(found))
     if not found["in_line"]:
         sys.exit(1)
-
-
-def _show(outcome: Outcome, *, as_json: bool, dry_run: bool) -> None:
-    click.echo(texts.as_json(outcome, dry_run=dry_run) if as_json else texts.of_outcome(outcome))

@@ -15,10 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from dualtower.bundle import MODELS
-from dualtower_clients import BundleMismatch, ClientError, Recommender, ServerUnreachable
+from dualtower_clients import (
+    BundleMismatch,
+    ClientError,
+    Recommender,
+    ServerUnreachable,
+    TlsError,
+)
 from dualtower_serving.rollout.replica import Replica
 from dualtower_serving.rollout.served_config import served_config
-from dualtower_serving.rollout.session import Patience
+from dualtower_serving.rollout.session import Session
 from dualtower_serving.rollout.state import CANARY, STABLE, State
 
 __all__ = ["Fleet", "Trouble", "open_fleet"]
@@ -36,9 +42,10 @@ class Trouble(dict[str, list[str]]):
 class Fleet:
     """The servers of a rollout. Each method asks all of them at the same time."""
 
-    def __init__(self, replicas: Sequence[Replica], patience: Patience) -> None:
+    def __init__(self, replicas: Sequence[Replica], session: Session) -> None:
         self.replicas = replicas
-        self._patience = patience
+        self._session = session
+        self._patience = session.patience
 
     def unreachable(self) -> Trouble:
         """Servers that do not answer within the time of a call."""
@@ -52,7 +59,7 @@ class Fleet:
     def without(self, addresses: Collection[str]) -> Fleet:
         """The servers but for these."""
         rest = [one for one in self.replicas if one.address not in addresses]
-        return Fleet(rest, self._patience)
+        return Fleet(rest, self._session)
 
     def bring_to(self, state: State, *, needed: Collection[int]) -> Trouble:
         """Versions, then labels.
@@ -84,6 +91,7 @@ class Fleet:
                     version=version,
                     expect_fingerprint=fingerprint,
                     timeout_s=self._patience.call_s,
+                    settings=self._session.settings,
                 ) as pair:
                     pair.recommend([], k=1)
                     pair.embed_users([["a"]])
@@ -144,6 +152,8 @@ class Fleet:
         def asked(replica: Replica) -> list[str]:
             try:
                 return ask(replica)
+            except TlsError as error:  # whose explanation says more than gRPC's words
+                return [str(error)]
             except ClientError as error:
                 return [error.server_message or str(error)]
 
@@ -157,16 +167,14 @@ class Fleet:
 
 
 @contextmanager
-def open_fleet(addresses: Sequence[str], patience: Patience) -> Iterator[Fleet]:
+def open_fleet(addresses: Sequence[str], session: Session) -> Iterator[Fleet]:
     """Connections to all servers."""
     with ExitStack() as stack:
-        yield Fleet(
-            [
-                stack.enter_context(Replica(address, timeout_s=patience.call_s))
-                for address in addresses
-            ],
-            patience,
-        )
+        replicas = [
+            Replica(address, timeout_s=session.patience.call_s, settings=session.settings)
+            for address in addresses
+        ]
+        yield Fleet([stack.enter_context(one) for one in replicas], session)
 
 
 def _live_labels(replica: Replica, labels: set[str]) -> dict[str, int]:

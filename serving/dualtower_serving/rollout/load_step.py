@@ -53,7 +53,7 @@ def load(
     version = version or newest_pushed(target, state)
     state = _with_pair(state, target, version)
     _check_said(state)
-    with open_fleet(state.servers, session.patience) as fleet:
+    with open_fleet(state.servers, session) as fleet:
         if dead := fleet.unreachable():
             raise UnavailableError(f"nothing was changed, since not every server answers: {dead}")
         if not state.loaded:

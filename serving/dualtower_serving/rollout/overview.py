@@ -16,7 +16,7 @@ def overview(session: Session, *, ask_servers: bool = True) -> dict[str, Any]:
     here = session.target.whole_pairs() if session.target.is_folder else {}
     trouble: dict[str, list[str]] = {}
     if ask_servers and state.servers and state.loaded:
-        with open_fleet(state.servers, session.patience) as fleet:
+        with open_fleet(state.servers, session) as fleet:
             trouble = dict(fleet.unreachable())
             rest = fleet.without(trouble)
             for one in (rest.check_versions(state, state.loaded), rest.check_labels(state)):

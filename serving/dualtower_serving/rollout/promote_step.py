@@ -57,7 +57,7 @@ def promote(
     said = f"{label} leads to version {version} ({state.pairs[version][:12]})"
     needed = set(wanted.labels.values())
     _check_shadow(session, state, version, label, skip_shadow)
-    with open_fleet(state.servers, session.patience) as fleet:
+    with open_fleet(state.servers, session) as fleet:
         if trouble := fleet.unreachable() or fleet.check_versions(wanted, needed):
             raise UnavailableError(
                 f"no label has moved, since not every server has what it takes: {trouble}"

@@ -66,7 +66,7 @@ def prune(session: Session, *, keep: int = 2, versions: Sequence[int] = ()) -> O
     if session.dry_run or not doomed:
         said = f"would remove {said}" if doomed else f"nothing to remove at {target.place}"
         return Outcome(STEP, said, bool(doomed), state, facts)
-    with open_fleet(state.servers, session.patience) as fleet:
+    with open_fleet(state.servers, session) as fleet:
         if trouble := fleet.still_loaded(doomed):
             raise UnavailableError(f"nothing was removed: {trouble}")
     session.journal.begin(STEP, **facts)

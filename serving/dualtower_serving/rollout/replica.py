@@ -22,6 +22,7 @@ from dualtower_clients import (
     VersionStatus,
 )
 from dualtower_clients.proto import management_pb2
+from dualtower_clients.settings import DEFAULT_SETTINGS, ChannelSettings
 
 __all__ = ["DEAD", "Failed", "Labelled", "Replica"]
 
@@ -63,11 +64,18 @@ class Replica:
     Args:
         address: as `ServingClient` takes it.
         timeout_s: of a single call.
+        settings: of the connection.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout_s: float = 10.0,
+        settings: ChannelSettings = DEFAULT_SETTINGS,
+    ) -> None:
         self.address = address
-        self.client = ServingClient(address, timeout_s=timeout_s)
+        self.client = ServingClient(address, timeout_s=timeout_s, settings=settings)
 
     def __enter__(self) -> Replica:
         return self

@@ -39,7 +39,7 @@ def rollback(session: Session, *, to: int | None = None) -> Outcome:
     facts = {"version": version, "left": state.stable}
     pair = f"version {version} ({state.pairs[version][:12]})"
     said = f"{pair} is stable again"
-    with open_fleet(state.servers, session.patience) as everyone:
+    with open_fleet(state.servers, session) as everyone:
         gone = everyone.unreachable()
         fleet = everyone.without(gone)
         if not fleet.replicas:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dualtower.errors import UsageError
+from dualtower_clients.settings import DEFAULT_SETTINGS, ChannelSettings
 from dualtower_serving.rollout.journal import Journal
 from dualtower_serving.rollout.lock import held_alone
 from dualtower_serving.rollout.state import State
@@ -38,6 +39,7 @@ class Session:
     journal: Journal
     patience: Patience
     dry_run: bool
+    settings: ChannelSettings = DEFAULT_SETTINGS  # of the connections to servers
 
     @property
     def state(self) -> State:
@@ -84,7 +86,12 @@ class Outcome:
 
 @contextmanager
 def opened(
-    target: Target, step: str, *, patience: Patience | None = None, dry_run: bool = False
+    target: Target,
+    step: str,
+    *,
+    patience: Patience | None = None,
+    settings: ChannelSettings = DEFAULT_SETTINGS,
+    dry_run: bool = False,
 ) -> Iterator[Session]:
     """A session for a step; alone, unless it changes nothing.
 
@@ -97,4 +104,4 @@ def opened(
         )
     alone = nullcontext() if dry_run else held_alone(target.lock, step)
     with alone:
-        yield Session(target, Journal(target.journal), patience or Patience(), dry_run)
+        yield Session(target, Journal(target.journal), patience or Patience(), dry_run, settings)

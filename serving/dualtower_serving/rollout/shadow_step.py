@@ -71,11 +71,18 @@ def shadow(
         said = f"would ask {address} {len(asked)} requests of versions {state.stable}, {version}"
         return Outcome(STEP, said, True, state, facts), None
     pairs = [state.stable, version]
-    with open_fleet([address], session.patience) as fleet:
+    with open_fleet([address], session) as fleet:
         if trouble := fleet.unreachable() or fleet.check_versions(state, pairs):
             raise UnavailableError(f"{trouble}; `dualtower rollout sync` puts it in line")
     try:
-        run = replay(address, state.stable, version, asked, timeout_s=session.patience.call_s)
+        run = replay(
+            address,
+            state.stable,
+            version,
+            asked,
+            timeout_s=session.patience.call_s,
+            settings=session.settings,
+        )
     except ServerUnreachable as error:
         raise UnavailableError(f"the shadow run broke off: {error}") from error
     report = judge(run, limits or Limits())

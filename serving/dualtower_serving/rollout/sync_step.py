@@ -36,7 +36,7 @@ def sync(session: Session, *, servers: Sequence[str] = ()) -> Outcome:
     wanted = replace(state, servers=tuple(servers) or state.servers)
     facts = {"servers": list(wanted.servers)}
     where = ", ".join(wanted.servers)
-    with open_fleet(wanted.servers, session.patience) as fleet:
+    with open_fleet(wanted.servers, session) as fleet:
         if trouble := fleet.unreachable():
             raise UnavailableError(
                 f"nothing was changed, since not every server answers: {trouble}"

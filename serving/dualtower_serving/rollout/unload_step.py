@@ -36,7 +36,7 @@ def unload(session: Session, versions: Sequence[int], *, also_previous: bool = F
     said = f"versions {', '.join(map(str, versions))} from {', '.join(state.servers)}"
     if session.dry_run:
         return Outcome(STEP, f"would unload {said}", wanted != state, wanted, facts)
-    with open_fleet(state.servers, session.patience) as fleet:
+    with open_fleet(state.servers, session) as fleet:
         if trouble := fleet.unreachable():
             raise UnavailableError(
                 f"nothing was changed, since not every server answers: {trouble}"

@@ -11,6 +11,8 @@ import click
 
 from dualtower.bundle import MODELS
 from dualtower.tables import Table, show
+from dualtower_clients.connection_options import settings_options
+from dualtower_clients.settings import ChannelSettings
 from dualtower_serving.rollout.replica import Replica
 from dualtower_serving.rollout.state import CANARY, STABLE
 from dualtower_serving.watch.snapshot import Snapshot, Way, take
@@ -50,6 +52,7 @@ _TRAFFIC = ("model", "calls/s", "errors/s", "p50 ms", "p95 ms", "p99 ms", "calls
     help="Deadline of a single call.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
+@settings_options
 def status(
     address: str,
     labels: Sequence[str],
@@ -57,6 +60,7 @@ def status(
     over_s: float,
     timeout_s: float,
     as_json: bool,
+    settings: ChannelSettings,
 ) -> None:
     """Show the models, versions, labels and fingerprints of the server at ADDRESS.
 
@@ -68,7 +72,7 @@ def status(
       dualtower status localhost:8500
       dualtower status localhost:8500 --metrics http://localhost:8501/monitoring/prometheus/metrics
     """
-    with Replica(address, timeout_s=timeout_s) as replica:
+    with Replica(address, timeout_s=timeout_s, settings=settings) as replica:
         found = take(replica, [STABLE, CANARY, *labels])
     traffic = None if metrics is None else watch(metrics, over_s=over_s, timeout_s=timeout_s)
     if as_json:

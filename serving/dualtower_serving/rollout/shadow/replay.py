@@ -12,7 +12,14 @@ import numpy as np
 
 from dualtower.errors import BundleMismatch
 from dualtower.progress import track
-from dualtower_clients import ClientError, Recommendation, Recommender, ServerUnreachable
+from dualtower_clients import (
+    CallPolicy,
+    ClientError,
+    Recommendation,
+    Recommender,
+    ServerUnreachable,
+)
+from dualtower_clients.settings import DEFAULT_SETTINGS, ChannelSettings
 from dualtower_serving.rollout.shadow.drift import Vectors
 from dualtower_serving.rollout.shadow.requests import Request
 
@@ -69,6 +76,7 @@ def replay(
     *,
     k: int = 10,
     timeout_s: float = 10.0,
+    settings: ChannelSettings = DEFAULT_SETTINGS,
 ) -> Replay:
     """Runs the requests against two loaded versions of one server.
 
@@ -81,14 +89,15 @@ def replay(
         requests: what to ask.
         k: how long the lists are, at most.
         timeout_s: of each call.
+        settings: of the connections.
 
     Raises:
         ServerUnreachable: the server does not answer.
     """
     texts = list(dict.fromkeys(text for one in requests for text in one.texts))[:512]
     with (
-        Recommender(address, version=old, timeout_s=timeout_s) as old_pair,
-        Recommender(address, version=new, timeout_s=timeout_s) as new_pair,
+        _pair(address, old, timeout_s, settings) as old_pair,
+        _pair(address, new, timeout_s, settings) as new_pair,
     ):
         sides = [(Side(old), old_pair), (Side(new), new_pair)]
         k = min(k, *(min(o.k_max for o in pair.describe().values()) for _, pair in sides))
@@ -105,6 +114,17 @@ def replay(
                 if found is not None:
                     side.items |= dict(zip(chunk, np.array(found.vectors), strict=True))
     return Replay(sides[0][0], sides[1][0], len(requests), len(texts))
+
+
+def _pair(address: str, version: int, timeout_s: float, settings: ChannelSettings) -> Recommender:
+    """Without retries: an error that a second attempt would hide is what is looked for."""
+    return Recommender(
+        address,
+        version=version,
+        timeout_s=timeout_s,
+        settings=settings,
+        policy=CallPolicy(retry=None),
+    )
 
 
 def _ask(side: Side, pair: Recommender, number: int, request: Request, k: int) -> None:
