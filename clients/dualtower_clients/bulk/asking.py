@@ -86,7 +86,7 @@ class Asking:
             ClientError: it refuses, or was not to be had for longer than the patience lasts.
         """
         found: list[Vectors] = []
-        left: list[Sequence[Row]] = [batch.rows] if batch.rows else []
+        left = _pieces(batch.rows, self._size.rows)  # which may be less than when it was read
         while left:
             rows = left.pop()
             try:
@@ -94,8 +94,7 @@ class Asking:
             except (RequestError, DeadlineExceeded) as error:
                 if len(rows) == 1 or isinstance(error, ModelNotFound):
                     raise
-                half = len(rows) // 2
-                left += [rows[half:], rows[:half]]
+                left += _pieces(rows, min(self._size.rows, len(rows) // 2))
         return found
 
     async def confirm(self) -> None:
@@ -178,3 +177,8 @@ class Asking:
                 model=facts.model,
             )
         return values
+
+
+def _pieces(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
+    """The rows in pieces, the last piece first: what is done next is at the end."""
+    return [rows[at : at + size] for at in range(0, len(rows), size)][::-1]

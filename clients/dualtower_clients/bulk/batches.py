@@ -113,13 +113,15 @@ def cut(
     batch that ends a shard is given out.
     """
     batch = Batch(first // shard_rows, first, first)
+    is_open = first == 0  # whether there is a shard that has not ended
     for found in _judged(records, judge, seen, first):
         batch.add(found)
         batch.ends_shard = batch.after % shard_rows == 0
+        is_open = not batch.ends_shard
         if batch.ends_shard or batch.is_full(size.rows):
             yield _given_out(batch, seen)
             batch = Batch(batch.after // shard_rows, batch.after, batch.after)
-    if batch.after % shard_rows or batch.after == 0:
+    if is_open:
         batch.ends_shard = True
         yield _given_out(batch, seen)
 

@@ -28,7 +28,8 @@ Done = dict[str, Any]  # what a done-file says
 
 _RUN, _TOTALS, _SEEN, _LOCK = "_run.json", "_embed.json", "_seen.sqlite", "_lock"
 # the totals first, since they say that all is there; _run.json last, which says whose folder it is
-_OURS = (_TOTALS, "_part-*", "part-*.parquet", ".part-*.partial", f"{_SEEN}*", "*.tmp-*", _RUN)
+_OURS = (_TOTALS, "_part-*", "part-*.parquet", f"{_SEEN}*", _RUN)
+_UNFINISHED = (".part-*.partial", "_part-*.tmp-*", f"{_RUN}.tmp-*", f"{_TOTALS}.tmp-*")
 
 
 class RunFolder:
@@ -66,16 +67,17 @@ class RunFolder:
         """
         if restart:
             self._clear()
+        for name in _UNFINISHED:  # of a run that was killed
+            self._remove(name)
+        if self.totals() is not None:
+            self._remove(f"{_SEEN}*")
         earlier = self._read(_RUN)
         if earlier is None:
             self._check_empty()
             self._write(_RUN, run)
             return []
         _check_same(self.path, earlier, run)
-        done = list(self._done())
-        for name in (".part-*.partial", "*.tmp-*"):  # of a run that was killed
-            self._remove(name)
-        return done
+        return list(self._done())
 
     def shard_path(self, shard: int) -> Path:
         return self.path / f"part-{shard:05d}.parquet"

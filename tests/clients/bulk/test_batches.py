@@ -61,7 +61,11 @@ def test_shards_hold_fixed_rows_of_the_input_whatever_the_batches(
 
 def test_an_input_without_rows_has_one_shard():
     assert [(batch.ends_shard, batch.after) for batch in batches([])] == [(True, 0)]
-    assert batches([], first=10) == []
+
+
+@pytest.mark.parametrize("first", [10, 17])
+def test_a_run_that_was_complete_gets_no_shard_more(first):
+    assert batches([], first=first) == []
 
 
 def test_large_texts_make_small_batches():
