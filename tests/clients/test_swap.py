@@ -7,10 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
+from recommenders import RECOMMENDERS
 
 from dualtower.bundle import MODELS, Bundle
-from dualtower_clients import BundleMismatch, Recommender, ServingClient
+from dualtower_clients import BundleMismatch, ServingClient
 from dualtower_serving import start
+
+
+@pytest.fixture(params=RECOMMENDERS)
+def kind(request):
+    return RECOMMENDERS[request.param]
 
 
 def publish(source: Path, target: Path, model: str, version: int) -> None:
@@ -29,7 +35,7 @@ def wait_for(client: ServingClient, model: str, version: int) -> None:
         time.sleep(0.05)
 
 
-def test_a_new_pair_is_noticed_and_a_half_done_one_is_refused(bundles, tmp_path):
+def test_a_new_pair_is_noticed_and_a_half_done_one_is_refused(kind, bundles, tmp_path):
     folder = tmp_path / "bundle"
     shutil.copytree(bundles["a1"], folder)
     second = bundles["b2"]
@@ -37,7 +43,7 @@ def test_a_new_pair_is_noticed_and_a_half_done_one_is_refused(bundles, tmp_path)
     with (
         start(folder, engine="embedded") as server,
         ServingClient(server.address) as plain,
-        Recommender(server.address) as client,
+        kind(server.address) as client,
     ):
         assert client.recommend([], k=1).fingerprint == fingerprints[0]
         publish(second, folder, "recommender", 2)
@@ -61,7 +67,9 @@ def test_a_mixed_pair_is_refused_on_connecting(bundles, tmp_path):
     other = bundles["b1"]
     shutil.rmtree(folder / "serving" / "item_tower")
     shutil.copytree(other / "serving" / "item_tower", folder / "serving" / "item_tower")
-    with start(folder, engine="embedded") as server, pytest.raises(BundleMismatch) as caught:
-        Recommender(server.address)
-    for bundle in (folder, other):
-        assert Bundle.open(bundle).fingerprint in str(caught.value)
+    with start(folder, engine="embedded") as server:
+        for kind in RECOMMENDERS.values():
+            with pytest.raises(BundleMismatch) as caught:
+                kind(server.address)
+            for bundle in (folder, other):
+                assert Bundle.open(bundle).fingerprint in str(caught.value)
