@@ -137,7 +137,7 @@ def _feeds(
         rows = workload.history_rows(DISTINCT_REQUESTS)[:, : space["history_items"]]
         present = np.ones(rows.shape[1], np.float32)
         return [{"items": items, "mask": present} for items in workload.vectors[rows]]
-    from dualtower_trainer.tokenizer import Tokenizer
+    from dualtower.edge.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_vocab(
         bundle.edge_path / "vocab.txt",

@@ -243,9 +243,9 @@ def _python_with_reference() -> str | None:
 
 
 def _write_encoder(folder: Path, bert: BertConfig, tokens: int) -> None:
+    from dualtower.edge.tokenizer import Tokenizer
     from dualtower_trainer.bert_weights import random_tensors
     from dualtower_trainer.encoder import Encoder
-    from dualtower_trainer.tokenizer import Tokenizer
 
     pieces = [*_SPECIAL, *(f"w{n}" for n in range(bert.vocab_size - len(_SPECIAL)))]
     Encoder(

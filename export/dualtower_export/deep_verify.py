@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 
 from dualtower.bundle import MODELS, Bundle
 from dualtower.bundle_verify import Problem
+from dualtower.edge.catalogue import FACTS, IDS, VECTORS, VOCABULARY, read_facts
+from dualtower.edge.metadata import check_whole, facts_of
+from dualtower.edge.tokenizer import read_vocab
 from dualtower_export.description import ask
-from dualtower_export.edge_files import FACTS, IDS, VECTORS, VOCABULARY, read_edge_facts
-from dualtower_export.edge_metadata import check_whole, facts_of
 from dualtower_export.serving_session import open_model
 from dualtower_export.space import hash_strings
-from dualtower_trainer.tokenizer import read_vocab
 
 __all__ = ["verify_deep"]
 
@@ -57,7 +57,7 @@ def _models(bundle: Bundle) -> Iterator[Problem]:
 
 
 def _edge(bundle: Bundle) -> Iterator[Problem]:
-    facts = read_edge_facts(bundle.edge_path)
+    facts = read_facts(bundle.edge_path)
     for key, value in (("fingerprint", bundle.fingerprint), ("version", bundle.version)):
         if facts[key] != value:
             yield Problem(f"edge/{FACTS}", f"says {key} {facts[key]}, the manifest {value}")

@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dualtower.edge.metadata import Associated, FileCard, TensorCard
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower_export.config import ExportConfig
-from dualtower_export.edge_metadata import Associated, FileCard, TensorCard
 from dualtower_export.edge_pair import towers_fingerprint
 from dualtower_export.edge_source import ANY_LENGTH
 from dualtower_trainer.checkpoint import Trained
 from dualtower_trainer.encoder import Encoder
-from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = ["IDS_INSIDE", "VOCABULARY_INSIDE", "Identity", "recommender_card", "tower_card"]
 

@@ -13,27 +13,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dualtower.edge.catalogue import FACTS, IDS, VECTORS, VOCABULARY
+
 if TYPE_CHECKING:  # who reads the files needs no TensorFlow
+    from dualtower.edge.tokenizer import Tokenizer
     from dualtower_trainer.checkpoint import Trained
-    from dualtower_trainer.tokenizer import Tokenizer
 
-__all__ = [
-    "FACTS",
-    "IDS",
-    "VECTORS",
-    "VOCABULARY",
-    "half_vectors",
-    "read_edge_facts",
-    "write_edge_files",
-]
-
-FACTS, IDS, VECTORS, VOCABULARY = (
-    "edge.json", "item_ids.json", "item_vectors.float16", "vocab.txt",
-)  # fmt: skip
+__all__ = ["half_vectors", "write_edge_files"]
 
 
 def half_vectors(vectors: np.ndarray) -> np.ndarray:
@@ -64,8 +54,3 @@ def write_edge_files(
         "vocabulary": VOCABULARY,
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-def read_edge_facts(folder: Path) -> dict[str, Any]:
-    """The content of `edge.json`."""
-    return json.loads((folder / FACTS).read_text(encoding="utf-8"))

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dualtower.edge.runner import EdgeRecommender, NewItem
 from dualtower.errors import DataError, UsageError
 from dualtower.files import atomic_file
 from dualtower.progress import track
-from dualtower_export.edge_runner import EdgeRecommender, NewItem
 
 __all__ = ["read_histories_file", "recommend_histories"]
 

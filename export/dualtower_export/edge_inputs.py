@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower_export.edge_files import half_vectors
 from dualtower_export.edge_source import ITEM_TOWER, USER_TOWER
 from dualtower_export.gate_data import GateData
 from dualtower_trainer.checkpoint import Trained
-from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = ["HARD_TEXTS", "USERS", "EdgeInputs", "write_edge_inputs"]
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from dualtower.edge.metadata import with_card
 from dualtower.progress import say
 from dualtower_export.config import ExportConfig
 from dualtower_export.edge_cards import Identity, recommender_card
 from dualtower_export.edge_inputs import USERS
 from dualtower_export.edge_jobs import run_jobs
-from dualtower_export.edge_metadata import with_card
 from dualtower_export.edge_recommender_worker import THREADS, RecommenderJob
 from dualtower_export.fidelity import RankingChange, compare_rankings
 from dualtower_export.gate_data import GateData

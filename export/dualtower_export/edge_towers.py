@@ -5,7 +5,6 @@ No TensorFlow: what ranks by RUN or by BUNDLE ranks by this too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from dualtower.bundle import MANIFEST, Bundle
-from dualtower.errors import BundleError, UsageError
-from dualtower_export.edge_files import FACTS, IDS, VECTORS, read_edge_facts
-from dualtower_export.edge_model import EdgeModel
-from dualtower_export.edge_runner import EdgeItemTower, tower_path
+from dualtower.edge.catalogue import FACTS, read_catalogue
+from dualtower.edge.runner import EdgeItemTower, EdgeUserTower, tower_path
+from dualtower.errors import UsageError
 from dualtower_export.recorded_data import recorded_data
 from dualtower_trainer.scoring_towers import Towers
 
@@ -35,27 +33,18 @@ def open_edge_towers(folder: Path, variant: str | None = None, *, threads: int =
         BundleError: a file is missing or damaged.
         BundleMismatch: a file belongs to another bundle.
     """
-    try:
-        facts = read_edge_facts(folder)
-        item_ids = json.loads((folder / IDS).read_text(encoding="utf-8"))
-        vectors = np.fromfile(folder / VECTORS, "<f2")
-        vectors = vectors.reshape(len(item_ids), facts["dim"]).astype(np.float32)
-    except (OSError, ValueError, KeyError) as error:
-        raise BundleError(
-            f"{folder} is no whole `edge` folder of a bundle ({error}); it needs {FACTS}, {IDS} "
-            f"and {VECTORS}: give BUNDLE/edge, or export the bundle again"
-        ) from error
-    blocked = np.zeros(len(item_ids), bool)
-    blocked[facts["blocked_rows"]] = True
-    user_tower = EdgeModel(tower_path(folder, "user_tower", variant), "user_tower", threads=threads)
-    user_tower.must_share("fingerprint", facts["fingerprint"], FACTS)
-    reader = _Histories(user_tower, vectors)
-    texts = _Texts(folder, variant, facts["fingerprint"], threads)
+    catalogue = read_catalogue(folder)
+    fingerprint = catalogue.facts["fingerprint"]
+    user_tower = EdgeUserTower(tower_path(folder, "user_tower", variant), threads=threads)
+    user_tower.model.must_share("fingerprint", fingerprint, FACTS)
+    texts = _Texts(folder, variant, fingerprint, threads)
     return Towers(
-        item_ids=np.array(item_ids, object),
-        blocked=blocked,
-        vectors=vectors,
-        embed_histories=reader.embed,
+        item_ids=np.array(catalogue.item_ids, object),
+        blocked=catalogue.blocked,
+        vectors=catalogue.vectors,
+        embed_histories=lambda histories: user_tower.embed(
+            [catalogue.vectors[rows[: user_tower.width]] for rows in histories]
+        ),
         embed_texts=texts.embed,
     )
 
@@ -73,23 +62,6 @@ def data_of_edge(folder: Path) -> Path:
             "histories by --data DATA, or histories by --histories FILE"
         )
     return recorded_data(Bundle.open(parent))
-
-
-class _Histories:
-    def __init__(self, user_tower: EdgeModel, vectors: np.ndarray) -> None:
-        self._embed, self._vectors = user_tower.signature(), vectors
-        self._width = user_tower.facts["history_items"]
-
-    def embed(self, histories: list[np.ndarray]) -> np.ndarray:
-        """float32 [histories, dim] of catalogue rows, most recent first."""
-        embeddings = np.empty((len(histories), self._vectors.shape[1]), np.float32)
-        for place, rows in enumerate(histories):
-            recent = rows[: self._width]
-            items = np.zeros((1, self._width, self._vectors.shape[1]), np.float32)
-            mask = np.zeros((1, self._width), np.float32)
-            items[0, : len(recent)], mask[0, : len(recent)] = self._vectors[recent], 1
-            embeddings[place] = self._embed(items=items, mask=mask)["embedding"][0]
-        return embeddings
 
 
 class _Texts:

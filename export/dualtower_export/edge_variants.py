@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from dualtower.edge.metadata import with_card
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower_export.config import ExportConfig
 from dualtower_export.edge_cards import Identity, tower_card
 from dualtower_export.edge_files import half_vectors
 from dualtower_export.edge_inputs import HARD_TEXTS, write_edge_inputs
 from dualtower_export.edge_jobs import run_jobs
-from dualtower_export.edge_metadata import with_card
 from dualtower_export.edge_probes import Probe, probe_tower
 from dualtower_export.edge_source import ANY_LENGTH, ITEM_TOWER, USER_TOWER
 from dualtower_export.edge_worker import Job
@@ -28,7 +29,6 @@ from dualtower_export.gate_data import GateData
 from dualtower_export.reference import Reference
 from dualtower_export.verdict import Measured
 from dualtower_trainer.checkpoint import Trained
-from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = ["ConvertedFile", "convert_variants", "measure_variants", "planned_files"]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower_export.config import ExportConfig
 from dualtower_export.fidelity import cosines, largest_error, taste
 from dualtower_export.gate import Gate
 from dualtower_export.reference import Reference
 from dualtower_export.serving_session import ServedModel
 from dualtower_export.warmup import token_rows
-from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = ["check_item_tower", "check_user_tower", "user_histories"]
 

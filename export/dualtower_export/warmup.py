@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower_export.contract import DESCRIBE_INPUT
 from dualtower_export.warmup_texts import WarmupTexts
-from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = [
     "FILE_NAME",

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower_export.length_buckets import bucket_of
-from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = ["WarmupTexts"]
 

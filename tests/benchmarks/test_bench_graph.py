@@ -12,11 +12,11 @@ import pytest
 
 import dualtower_trainer  # noqa: F401  sets the environment of TensorFlow
 from dualtower.cli import main
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import UsageError
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import expected_shapes
 from dualtower_trainer.encoder import Encoder
-from dualtower_trainer.tokenizer import Tokenizer
 
 SMALL = BertConfig(
     vocab_size=60, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,

@@ -114,12 +114,12 @@ def make_run(
 
     `alter` changes the encoder's weights before anything is made of them.
     """
+    from dualtower.edge.tokenizer import Tokenizer
     from dualtower_trainer.bert_config import BertConfig
     from dualtower_trainer.bert_weights import expected_shapes
     from dualtower_trainer.checkpoint import save_trained
     from dualtower_trainer.data import SplitConfig, load_dataset, split
     from dualtower_trainer.encoder import Encoder
-    from dualtower_trainer.tokenizer import Tokenizer
     from dualtower_trainer.towers import (
         ItemShape,
         TowerConfig,

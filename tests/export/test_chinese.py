@@ -13,12 +13,12 @@ from tokenizers import BertWordPieceTokenizer
 
 from dualtower.bundle import Bundle
 from dualtower.cli import main
+from dualtower.edge.runner import EdgeItemTower, EdgeRecommender, NewItem
+from dualtower.edge.tokenizer import UNK
 from dualtower_export import ExportConfig
-from dualtower_export.edge_runner import EdgeItemTower, EdgeRecommender, NewItem
 from dualtower_export.plan import plan_export
 from dualtower_export.reference import Reference
 from dualtower_export.serving_session import open_model
-from dualtower_trainer.tokenizer import UNK
 
 pytestmark = pytest.mark.slow  # one training and one export, half a minute
 

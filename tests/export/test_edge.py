@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower_export.config import DEFAULT_VARIANTS as VARIANTS
 from dualtower_export.fidelity import cosines, taste
-from dualtower_trainer.tokenizer import Tokenizer
 
 
 def _runner(path):

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from dualtower_export.config import DEFAULT_VARIANTS as VARIANTS
-from dualtower_export.edge_flatbuffer import add_metadata, metadata_of
-from dualtower_export.edge_metadata import (
+from dualtower.edge.flatbuffer import add_metadata, metadata_of
+from dualtower.edge.metadata import (
     Associated,
     FileCard,
     TensorCard,
@@ -25,6 +24,7 @@ from dualtower_export.edge_metadata import (
     facts_of,
     with_card,
 )
+from dualtower_export.config import DEFAULT_VARIANTS as VARIANTS
 from dualtower_export.edge_normalise import normalise_for_app
 
 _FILES = [f"{tower}.{variant}" for tower in ("item_tower", "user_tower") for variant in VARIANTS]
@@ -258,7 +258,7 @@ def test_mediapipe_agrees(bundle, plan, tmp_path: Path, variant: str) -> None:
     python = os.environ.get("DUALTOWER_MEDIAPIPE_PYTHON")
     if python is None:
         pytest.skip("DUALTOWER_MEDIAPIPE_PYTHON names no Python with mediapipe")
-    from dualtower_export.edge_runner import EdgeItemTower
+    from dualtower.edge.runner import EdgeItemTower
 
     hard = ["", "Café, ÜBER Tea!", "tea-bag 12% & 茶米", "a" * 150, "milk " * 40, "ΣΊΣΥΦΟΣ", "🍵"]
     texts = [*map(str, plan.trained.texts), *hard]
@@ -277,7 +277,7 @@ def test_no_tensorflow_is_needed_to_read(bundle) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from dualtower_export.edge_metadata import facts_of\n"
+        "from dualtower.edge.metadata import facts_of\n"
         f"facts = facts_of(Path({str(bundle.edge_path / 'user_tower.float32.tflite')!r})"
         ".read_bytes())\n"
         f"assert facts['fingerprint'] == {bundle.fingerprint!r}\n"

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from dualtower_export.config import VARIANTS
-from dualtower_export.edge_delegation import delegation_of
-from dualtower_export.edge_flatbuffer import (
+from dualtower.edge.flatbuffer import (
     add_metadata,
     fields_of,
     metadata_of,
     root_of,
     tables_at,
 )
+from dualtower.edge.tokenizer import Tokenizer
+from dualtower_export.config import VARIANTS
+from dualtower_export.edge_delegation import delegation_of
 from dualtower_export.edge_source import ANY_LENGTH, ITEM_TOWER, USER_TOWER, EdgeSource, cut_to
 from dualtower_export.fidelity import cosines, taste
-from dualtower_trainer.tokenizer import Tokenizer
 
 TEXTS = ["green tea", "tea", "café", "", "dark cocoa powder & milk", "sweet red apple pear nut box"]
 
@@ -232,9 +232,9 @@ def test_cutting_is_what_a_shorter_tokeniser_does(trained, tokens: int) -> None:
 
 
 def _item_tower(made, trained, tokens: int, folder, name: str):
+    from dualtower.edge.metadata import with_card
+    from dualtower.edge.runner import EdgeItemTower
     from dualtower_export.edge_cards import Identity, tower_card
-    from dualtower_export.edge_metadata import with_card
-    from dualtower_export.edge_runner import EdgeItemTower
 
     card = tower_card(
         Identity("f", "t", 1, ""), trained, trained.encoder().tokenizer, ITEM_TOWER, name,

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from dualtower.cli import main
+from dualtower.edge.metadata import facts_of
+from dualtower.edge.model import smallest
+from dualtower.edge.runner import EdgeItemTower, EdgeRecommender, NewItem
 from dualtower.errors import BundleError, BundleMismatch, DataError, UsageError
 from dualtower_export.edge_histories import read_histories_file
-from dualtower_export.edge_metadata import facts_of
-from dualtower_export.edge_model import smallest
-from dualtower_export.edge_runner import EdgeItemTower, EdgeRecommender, NewItem
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_wrong_use_of_the_class(bundle, edge: Path, tmp_path: Path) -> None:
 
 def _with_facts(path: Path, **changed: str) -> None:
     """The file with other facts, as an export of another run would have written it."""
-    from dualtower_export.edge_metadata import FileCard, with_card
+    from dualtower.edge.metadata import FileCard, with_card
 
     content = path.read_bytes()
     facts = {**facts_of(content), **changed}
@@ -284,7 +284,7 @@ def _without_card(content: bytes) -> bytes:
 
 
 def _files_of(content: bytes):
-    from dualtower_export.edge_metadata import Associated, associated_files
+    from dualtower.edge.metadata import Associated, associated_files
 
     files = associated_files(content)
     return tuple(Associated(n, c, "") for n, c in files.items() if n != "model.sha256")

@@ -22,12 +22,12 @@ from tokenizers import BertWordPieceTokenizer
 from tokenizers.normalizers import BertNormalizer
 
 from dualtower.cache import cache_folder
+from dualtower.edge.tokenizer import Tokenizer, read_vocab
 from dualtower_export.config import ExportConfig
 from dualtower_export.models_writer import build_models
 from dualtower_export.plan import plan_export
 from dualtower_export.saved_model import write_saved_model
 from dualtower_export.serving_session import open_model
-from dualtower_trainer.tokenizer import Tokenizer, read_vocab
 from dualtower_trainer.tokenizer_graph import graph_tokenizer
 from dualtower_trainer.wordpiece import train_wordpiece
 

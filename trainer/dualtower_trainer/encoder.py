@@ -19,12 +19,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import UsageError
 from dualtower.files import atomic_folder
 from dualtower.progress import bar
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import canonical_tensors
-from dualtower_trainer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import tf_keras

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from dualtower.bundle import sha256_of
+from dualtower.edge.tokenizer import Tokenizer, read_vocab
 from dualtower.errors import DataError, UsageError
 from dualtower.progress import say
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.hub_weights import bert_config_of, bert_tensors_of
-from dualtower_trainer.tokenizer import Tokenizer, read_vocab
 
 __all__ = ["LARGEST_ERROR", "encoder_of_hub", "is_hub_folder", "made_from"]
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import DataError, UsageError
 from dualtower.progress import bar, say
 from dualtower_trainer.bert_config import BertConfig
@@ -26,7 +27,6 @@ from dualtower_trainer.bert_weights import random_tensors
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.lsa import lsa_vectors
 from dualtower_trainer.tfidf import tfidf_matrix
-from dualtower_trainer.tokenizer import Tokenizer
 from dualtower_trainer.wordpiece import train_wordpiece
 
 __all__ = ["Distilled", "TinyConfig", "distil", "is_made_from", "make_tiny", "read_texts"]

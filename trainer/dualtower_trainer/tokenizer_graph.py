@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from dualtower.edge.tokenizer import CLS, MAX_WORD_CHARACTERS, PAD, SEP, UNK
 from dualtower.errors import UsageError
-from dualtower_trainer.tokenizer import CLS, MAX_WORD_CHARACTERS, PAD, SEP, UNK
 from dualtower_trainer.unicode_gap import spelling_of
 
 __all__ = ["GraphTokenizer", "graph_tokenizer", "normalise"]

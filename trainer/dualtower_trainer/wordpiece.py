@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 
 from tokenizers import normalizers, pre_tokenizers
 
+from dualtower.edge.tokenizer import CLS, MAX_WORD_CHARACTERS, PAD, SEP, UNK
 from dualtower.errors import UsageError
-from dualtower_trainer.tokenizer import CLS, MAX_WORD_CHARACTERS, PAD, SEP, UNK
 
 __all__ = ["train_wordpiece", "words_of"]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import UnavailableError
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import random_tensors
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.encoder_fetch import fetch
-from dualtower_trainer.tokenizer import Tokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 VOCAB = [

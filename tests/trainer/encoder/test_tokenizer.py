@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dualtower.edge.tokenizer import Tokenizer, read_vocab
 from dualtower.errors import UsageError
-from dualtower_trainer.tokenizer import Tokenizer, read_vocab
 
 
 def pieces(tokenizer: Tokenizer, text: str | bytes) -> list[str]:
@@ -120,7 +120,7 @@ def test_no_room_for_a_text_is_an_error(vocab: list[str], max_tokens: int) -> No
 
 
 def test_it_needs_no_tensorflow() -> None:
-    code = "import sys, dualtower_trainer.tokenizer; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, dualtower.edge.tokenizer; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dualtower_trainer.tokenizer import Tokenizer
+from dualtower.edge.tokenizer import Tokenizer
 
 LATIN = [
     *("café", "CAFÉ", "cafe\u0301", "naïve façade", "Ångström", "Å", "A\u030a", "ÀÉÎÕÜ", "ç Ç"),

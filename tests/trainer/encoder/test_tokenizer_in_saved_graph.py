@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import UsageError
-from dualtower_trainer.tokenizer import Tokenizer
 from dualtower_trainer.tokenizer_graph import graph_tokenizer, normalise
 
 

@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import UsageError
-from dualtower_trainer.tokenizer import Tokenizer
 from dualtower_trainer.wordpiece import train_wordpiece, words_of
 
 TEXTS = ["green tea", "black teas", "tea cup", "teacups blue", "blue-green cup", "Tée & cups"] * 3

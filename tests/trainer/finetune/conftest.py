@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import random_tensors
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.finetune import FinetuneConfig
 from dualtower_trainer.finetune.batches import Batch
 from dualtower_trainer.pairs import Pairs
-from dualtower_trainer.tokenizer import Tokenizer
 
 WORDS = ("tea", "green", "black", "cup", "wine", "red", "white", "glass", "bread", "rye", "oat")
 DIGITS = tuple("0123456789")

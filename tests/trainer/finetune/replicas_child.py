@@ -29,6 +29,7 @@ def main(how: str, chunk_pairs: int, out: str) -> None:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2
         )
+    from dualtower.edge.tokenizer import Tokenizer
     from dualtower_trainer.bert_config import BertConfig
     from dualtower_trainer.bert_weights import random_tensors
     from dualtower_trainer.encoder import Encoder
@@ -37,7 +38,6 @@ def main(how: str, chunk_pairs: int, out: str) -> None:
     from dualtower_trainer.finetune.objectives import contrastive
     from dualtower_trainer.finetune.replicas import all_agree, choose_strategy
     from dualtower_trainer.finetune.tuner import Tuner
-    from dualtower_trainer.tokenizer import Tokenizer
 
     strategy = choose_strategy(("CPU:0", "CPU:1") if how == "two" else ())
     assert strategy.num_replicas_in_sync == (1 if how == "one" else 2)

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import DataError
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import random_tensors
@@ -24,7 +25,6 @@ from dualtower_trainer.heads import split_labels
 from dualtower_trainer.heads.shown import head_rows
 from dualtower_trainer.learner import Learner
 from dualtower_trainer.select_recipe import inner_split
-from dualtower_trainer.tokenizer import Tokenizer
 from dualtower_trainer.train import train
 
 SETTINGS = (

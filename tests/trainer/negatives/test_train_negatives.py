@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import random_tensors
 from dualtower_trainer.cli import load_run_config
 from dualtower_trainer.encoder import Encoder
 from dualtower_trainer.learner import Learner
-from dualtower_trainer.tokenizer import Tokenizer
 from dualtower_trainer.train import train
 
 DAY_S = 86_400

@@ -41,7 +41,7 @@ def text_lengths(
     """
     if vocabulary is None:
         return np.array([len(text.split()) for text in texts], np.int64), "words"
-    from dualtower_trainer.tokenizer import Tokenizer
+    from dualtower.edge.tokenizer import Tokenizer
 
     path = vocabulary / "vocab.txt" if vocabulary.is_dir() else vocabulary
     if not path.is_file():

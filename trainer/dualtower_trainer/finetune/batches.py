@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import DataError
 from dualtower_trainer.pairs import DiverseBatches, Pairs, near_duplicate_groups
-from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = ["Batch", "PairBatches", "TokenCount", "pad_rows"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from dualtower.edge.metadata import associated_files, check_whole, facts_of
 from dualtower.errors import BundleError, BundleMismatch
-from dualtower_export.edge_metadata import associated_files, check_whole, facts_of
 
 __all__ = ["EdgeModel", "smallest"]
 
@@ -62,7 +62,9 @@ class EdgeModel:
 
     def signature(self, name: str | None = None) -> Callable[..., dict[str, np.ndarray]]:
         """A signature as a function of arrays by name; without a name the only one."""
-        return self._interpreter.get_signature_runner(name)
+        runner: Callable[..., dict[str, np.ndarray]]
+        runner = self._interpreter.get_signature_runner(name)
+        return runner
 
     def item_ids(self) -> list[str]:
         """The associated file of ids, by catalogue row."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from flatbuffers.builder import Builder
 
-from dualtower_export.edge_flatbuffer import (
+from dualtower.edge.flatbuffer import (
     add_metadata,
     bytes_at,
     metadata_of,
@@ -93,7 +93,7 @@ class FileCard:
         files: associated files.
         vocabulary: name of the file among them that a BERT tokeniser reads; "" if the inputs are
             no text.
-        unread_input: see `edge_flatbuffer.add_metadata`.
+        unread_input: see `flatbuffer.add_metadata`.
     """
 
     name: str

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from dualtower.edge.model import EdgeModel, smallest
+from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import UsageError
-from dualtower_export.edge_model import EdgeModel, smallest
-from dualtower_trainer.tokenizer import Tokenizer
 
 __all__ = [
     "EdgeItemTower",
     "EdgeRecommender",
+    "EdgeUserTower",
     "NewItem",
     "Recommendation",
     "tower_path",
@@ -86,6 +87,35 @@ class EdgeItemTower:
             request[0, 0, : len(ids)], request[1, 0, : len(ids)] = ids, 1
             vectors[row] = self._embed(ids=request[0], mask=request[1])["embedding"][0]
         return vectors
+
+
+class EdgeUserTower:
+    """Vectors of items to the vector of who took them, by one file.
+
+    Args:
+        path: `user_tower.VARIANT.tflite`.
+        threads: of the interpreter.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        self.model = EdgeModel(path, "user_tower", threads=threads)
+        self._embed = self.model.signature()
+
+    @property
+    def width(self) -> int:
+        """The most items of a history."""
+        return int(self.model.facts["history_items"])
+
+    def embed(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        """User embeddings float32 [histories, dim] of item vectors, each [at most width, dim]."""
+        dim = self.model.facts["dim"]
+        embeddings = np.empty((len(histories), dim), np.float32)
+        for place, vectors in enumerate(histories):
+            items = np.zeros((1, self.width, dim), np.float32)
+            mask = np.zeros((1, self.width), np.float32)
+            items[0, : len(vectors)], mask[0, : len(vectors)] = vectors, 1
+            embeddings[place] = self._embed(items=items, mask=mask)["embedding"][0]
+        return embeddings
 
 
 class EdgeRecommender:
