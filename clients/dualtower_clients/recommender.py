@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from dualtower.bundle import Bundle
 from dualtower.errors import DualtowerError
 from dualtower_clients._pair import Pair
 from dualtower_clients._recommending import (
@@ -32,7 +34,12 @@ from dualtower_clients.settings import (
 
 __all__ = ["Recommender"]
 
+if TYPE_CHECKING:
+    from dualtower_clients._edge_client import EdgeClient
+
 _T = TypeVar("_T")
+Client: TypeAlias = "ServingClient | EdgeClient"
+Open: TypeAlias = "Callable[[str | Sequence[str]], Client]"
 
 
 class Recommender:
@@ -86,15 +93,65 @@ class Recommender:
         settings: ChannelSettings = DEFAULT_SETTINGS,
         policy: CallPolicy = DEFAULT_POLICY,
     ) -> None:
-        self._plans = Recommending(expected=expect_fingerprint, label=label, version=version)
-        self._settings, self._policy = settings, policy
-        self._client = ServingClient(address, timeout_s=timeout_s, settings=settings, policy=policy)
-        self._replicas: dict[str, ServingClient] = {}
+        def served_at(where: str | Sequence[str]) -> ServingClient:
+            return ServingClient(where, timeout_s=timeout_s, settings=settings, policy=policy)
+
+        plans = Recommending(expected=expect_fingerprint, label=label, version=version)
+        self._begin(served_at, address, plans, wait_s=wait_s)
+
+    @classmethod
+    def from_edge(
+        cls, bundle: str | os.PathLike[str], *, variant: str | None = None, threads: int = 1
+    ) -> Recommender:
+        """The same without a server, by the files for a phone: for tests, and where no server is.
+
+        Answers are a server's but for what the format of the towers costs, which the gates of the
+        export have measured. It needs the extra `edge`, and for histories of texts pyarrow. Calls
+        compute in the thread that makes them; a deadline does not stop them.
+
+        Args:
+            bundle: what `dualtower export` wrote.
+            variant: format of the towers, such as "float32"; None takes the smallest that is there.
+            threads: of each interpreter.
+
+        Raises:
+            UnavailableError: the extra is not installed.
+            BundleError: a file is missing or damaged.
+            BundleMismatch: a file belongs to another bundle.
+
+        Example:
+            with Recommender.from_edge("bundle") as recommender:
+                recommender.recommend_by_ids(["cj32553"], k=5).item_ids
+        """
+        from dualtower_clients._edge_client import EdgeClient
+
+        client = EdgeClient(Bundle.open(bundle), variant=variant, threads=threads)
+        plans = Recommending(expected=None, label=None, version=None)
+        return cls._begun(lambda where: client, client.address, plans)
+
+    @classmethod
+    def _begun(cls, open_client: Open, address: str, plans: Recommending) -> Recommender:
+        recommender = cls.__new__(cls)
+        recommender._begin(open_client, address, plans)
+        return recommender
+
+    def _begin(
+        self,
+        open_client: Open,
+        address: str | Sequence[str],
+        plans: Recommending,
+        *,
+        wait_s: float = 0.0,
+    ) -> None:
+        """Opens a client, and checks the pair that is there."""
+        self._open, self._plans = open_client, plans
+        self._client = open_client(address)
+        self._replicas: dict[str, Client] = {}
         self._checking = threading.Lock()
         try:
             if wait_s:
                 self._client.wait_until_available(MODELS, timeout_s=wait_s)
-            self._run(self._plans.answering(), None)
+            self._run(plans.answering(), None)
         except BaseException:
             self.close()
             raise
@@ -215,14 +272,8 @@ class Recommender:
                 scores = pair.embed_users(histories).vectors @ pair.embed_items(texts).vectors.T
         """
         pair: Pair = self._run(self._plans.answering(), None)
-        return Recommender(
-            pair.address,
-            timeout_s=self._client.timeout_s,
-            expect_fingerprint=pair.fingerprint,
-            version=pair.version,
-            settings=self._settings,
-            policy=self._policy,
-        )
+        plans = Recommending(expected=pair.fingerprint, label=None, version=pair.version)
+        return self._begun(self._open, pair.address, plans)
 
     def close(self) -> None:
         """Ends the connections; running calls end as CallCancelled."""
@@ -284,15 +335,10 @@ class Recommender:
         finally:
             self._checking.release()
 
-    def _client_at(self, address: str | None) -> ServingClient:
+    def _client_at(self, address: str | None) -> Client:
         """Of one address, to which gRPC has its connection already."""
         if address is None or len(self._client.addresses) == 1:
             return self._client
         if address not in self._replicas:  # only one thread at a time checks
-            self._replicas[address] = ServingClient(
-                address,
-                timeout_s=self._client.timeout_s,
-                settings=self._settings,
-                policy=self._policy,
-            )
+            self._replicas[address] = self._open(address)
         return self._replicas[address]
