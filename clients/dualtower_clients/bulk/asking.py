@@ -145,7 +145,7 @@ class Asking:
                 if not isinstance(error, ModelNotFound):
                     self._size.refused(len(rows))
                 raise
-            if answer.attempts > 1:
+            if answer.failures:
                 self.limit.overloaded(begin_ns, time.monotonic_ns())
             self.limit.answered(len(rows), time.monotonic_ns())
             self._size.answered()

@@ -12,17 +12,16 @@ from typing import Any, TypeVar
 import click
 
 from dualtower import progress
-from dualtower.errors import UsageError
 from dualtower_clients.bulk.embedder import Watcher, embed_file
 from dualtower_clients.bulk.options import ITEM_TOWER, USER_TOWER, BulkOptions
 from dualtower_clients.bulk.report import BulkReport
-from dualtower_clients.settings import ChannelSettings, TlsSettings
+from dualtower_clients.connection_options import settings_options
+from dualtower_clients.settings import ChannelSettings
 
 __all__ = ["embed"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS = BulkOptions()
-_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -78,15 +77,6 @@ _HOW = _options(
     _seconds("timeout_s", "Deadline of a request."),
     _seconds("patience_s", "How long a server that does not answer is asked again."),
 )
-_CONNECTION = _options(
-    click.option("--tls", "uses_tls", is_flag=True, help="TLS, with the authorities of gRPC."),
-    click.option("--root-certificates", type=_FILE, metavar="PEM",
-                 help="TLS, with these authorities."),
-    click.option("--client-certificate", type=_FILE, metavar="PEM", help="For mutual TLS."),
-    click.option("--client-key", type=_FILE, metavar="PEM", help="Of that certificate."),
-    click.option("--token-file", type=_FILE, metavar="FILE",
-                 help="Holds the token that is sent with each request; needs TLS."),
-)  # fmt: skip
 
 
 @click.command(
@@ -102,18 +92,15 @@ _CONNECTION = _options(
               help="Where the shards go.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Replace the run that FOLDER holds.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
-@_options(_WHAT, _HOW, _CONNECTION)
+@_options(_WHAT, _HOW)
+@settings_options
 def embed(
     address: str,
     inputs: tuple[str, ...],
     out: Path,
     restart: bool,
     as_json: bool,
-    uses_tls: bool,
-    root_certificates: Path | None,
-    client_certificate: Path | None,
-    client_key: Path | None,
-    token_file: Path | None,
+    settings: ChannelSettings,
     **options: Any,
 ) -> None:
     """Embed files of any size, by the server at ADDRESS, into Parquet shards.
@@ -125,8 +112,6 @@ def embed(
     or a text, with another type, too long, no UTF-8, or with an id that came before are put aside
     in _part-*.quarantine.jsonl, with file, line and reason, and counted.
     """
-    tls = _tls(uses_tls, root_certificates, client_certificate, client_key)
-    settings = ChannelSettings(tls=tls, token=_token(token_file))
     with _shown(options["model"]) as watcher:
         report = embed_file(
             inputs,
@@ -138,25 +123,6 @@ def embed(
             watcher=watcher,
         )
     click.echo(_as_json(report) if as_json else _as_text(report))
-
-
-def _tls(
-    uses_tls: bool, roots: Path | None, certificate: Path | None, key: Path | None
-) -> TlsSettings | None:
-    if not uses_tls and roots is None and certificate is None and key is None:
-        return None
-    return TlsSettings.from_files(
-        root_certificates=roots, client_certificate=certificate, client_key=key
-    )
-
-
-def _token(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the token in {path}: {error}") from error
 
 
 class _Bar(Watcher):

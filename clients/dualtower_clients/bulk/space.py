@@ -75,7 +75,7 @@ class Space:
         Raises:
             BundleMismatch: it is of another one.
         """
-        if answer.attempts > 1:  # the server was lost meanwhile; another one may have come
+        if answer.failures:  # the server may have been lost; another one may have come
             self.forget()
         if answer.version in self._known:
             return

@@ -15,11 +15,14 @@ DIM = 256
 ALLOWED_KIB = 48 * 1024  # the index of ids may cache 16 MiB, and allocators keep some
 
 RUN = """
-import resource, sys
-from dualtower_clients.bulk import embed_file
+import sys
+from pathlib import Path
+from dualtower_clients.bulk import BulkOptions, embed_file
 
-report = embed_file(sys.argv[2], sys.argv[3], address=sys.argv[1])
-print(report.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+options = BulkOptions(max_in_flight=8)
+report = embed_file(sys.argv[2], sys.argv[3], address=sys.argv[1], options=options)
+status = Path("/proc/self/status").read_text()  # getrusage counts what was there before exec too
+print(report.rows, status.split("VmHWM:")[1].split()[0])
 """
 
 

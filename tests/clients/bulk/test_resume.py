@@ -218,3 +218,23 @@ def test_two_runs_at_once_are_excluded(served, relay, source, tmp_path):
     check_whole(out)
     with exclusive_lock(out / "_lock"), pytest.raises(UsageError, match="another dualtower"):
         run(served.address, source, out, **OPTIONS)
+
+
+def test_a_run_that_is_interrupted_leaves_what_is_complete(relay, source, tmp_path):
+    running: list[subprocess.Popen[str]] = []
+
+    def interrupt(before, context):
+        if before == 20:
+            running[0].send_signal(signal.SIGINT)
+
+    server = relay(interrupt)
+    out = tmp_path / "out"
+    arguments = ["--address", server.address, "--in", source, "--out", out]
+    arguments += ["--shard-rows", "40", "--batch-rows", "8"]
+    command = [sys.executable, "-c", "from dualtower.cli import main; main()", "embed", *arguments]
+    running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    _, said = running[0].communicate(timeout=60)
+    assert (running[0].returncode, said.splitlines()[-1]) == (130, "stopped")
+    assert "Traceback" not in said
+    assert not list(out.glob(".part-*"))
+    assert 1 <= len(list(out.glob("_part-*.done.json"))) < 9
