@@ -27,7 +27,7 @@ BACKENDS = {
     "usearch-exact": UsearchBackend(exact=True),
     "faiss": FaissBackend(),
     "faiss-flat": FaissBackend("Flat"),
-    "faiss-lists": FaissBackend("IVF32,Flat"),
+    "faiss-lists": FaissBackend("IVF16,Flat"),
     "milvus": None,  # needs a place
 }
 
@@ -96,8 +96,8 @@ def write_catalogue() -> Callable[..., Catalogue]:
 
 @pytest.fixture(scope="session")
 def catalogue(tmp_path_factory) -> Catalogue:
-    """1,500 items of 16 numbers; every tenth is blocked."""
-    return _write_catalogue(tmp_path_factory.mktemp("catalogue") / "a", _clustered(1500, 16, 1))
+    """600 items of 16 numbers; every tenth is blocked."""
+    return _write_catalogue(tmp_path_factory.mktemp("catalogue") / "a", _clustered(600, 16, 1))
 
 
 @pytest.fixture(scope="session")

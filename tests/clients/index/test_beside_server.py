@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dualtower_clients import BundleMismatch, Recommender
+from dualtower_clients import Recommender
 from dualtower_clients.index import ItemIndex
-from dualtower_serving import start
 
 TEXTS = [f"item number {row}" for row in range(8)]
 
@@ -43,12 +42,3 @@ def test_new_items_are_embedded_and_found(recommender, beside, tmp_path):
     new = recommender.embed_items(["salted butter 250 g"])
     index.add(["butter"], new)
     assert index.search(new, 1)[0].item_ids == ("butter",)
-
-
-def test_vectors_of_another_server_are_refused(beside, bundles):
-    with (
-        start(bundles["b1"], engine="embedded") as server,
-        Recommender(server.address) as other,
-        pytest.raises(BundleMismatch, match=beside.fingerprint),
-    ):
-        beside.search(other.embed_users([["item number 1"]]))

@@ -51,7 +51,7 @@ def test_searches_see_one_state_while_items_come_and_go(changing, catalogue):
     for thread in threads:
         thread.join(30)
     assert not failures
-    assert len(changing) == 1350 + 1 + 12
+    assert len(changing) == 540 + 1 + 12
 
 
 @pytest.mark.usefixtures("busy_switching")
@@ -65,7 +65,7 @@ def test_writers_do_not_lose_each_others_items(changing):
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(changing) == 1350 + 30
+    assert len(changing) == 540 + 30
     best = changing.search(
         np.eye(6, 16, dtype=np.float32), 1, filter=lambda item_id, _: "-" in item_id
     )
@@ -88,7 +88,7 @@ def test_one_of_many_adds_an_id(changing):
     for thread in threads:
         thread.join(30)
     assert len(refused) == 7
-    assert len(changing) == 1351
+    assert len(changing) == 541
 
 
 @pytest.mark.parametrize("name", ["usearch", "faiss"])
@@ -100,7 +100,7 @@ def test_an_engine_is_built_anew_when_most_of_its_vectors_are_nobodys(catalogue,
     for turn in range(4):
         vectors = np.roll(catalogue.vectors, turn, axis=1)
         index.add(item_ids, vectors[rows], replace=True)
-    assert len(index) == 1350
+    assert len(index) == 540
     best = index.search(vectors[rows[:50]], 1)
     assert [one.item_ids[0] for one in best] == item_ids[:50]
     index.save(tmp_path / "after")

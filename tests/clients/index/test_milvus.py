@@ -39,7 +39,7 @@ def test_two_bundles_of_one_database_do_not_mix(uri, catalogue, other_catalogue)
     ):
         second.add(["new"], query)
         assert "new" not in first
-        assert (len(first), len(second)) == (1350, 91)
+        assert (len(first), len(second)) == (540, 91)
     fingerprints = [Bundle.open(one.path).fingerprint for one in (catalogue, other_catalogue)]
     assert collections(uri) == {f"dualtower_{one}" for one in fingerprints}
 
@@ -59,7 +59,7 @@ def test_a_collection_is_filled_anew_when_that_is_asked_for(uri, catalogue):
         index.remove(["i0"])
     with ItemIndex.open(catalogue.path, MilvusBackend(uri, refill=True)) as again:
         assert "i0" in again
-        assert len(again) == 1350
+        assert len(again) == 540
     assert len(collections(uri)) == 1
 
 
@@ -94,7 +94,7 @@ def test_odd_ids_and_categories_come_back_as_they_are(uri, catalogue):
                 found = index.search(vectors[place : place + 1], 2, filter=chosen)
                 assert found[0].item_ids == (item_id,)
         index.remove(odd)
-        assert len(index) == 1350
+        assert len(index) == 540
 
 
 def test_long_lists_are_refused(uri, catalogue):
