@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -462,6 +464,17 @@ def test_somebodys_own_code():
         assert asked[0].inputs["item_ids"][0, 0] == b"b1"
         assert asked[0].timeout_s < 1.1, "gRPC rounds deadlines up"
         shop.close()
+
+
+def test_the_documentations_examples_run():
+    text = (Path(__file__).parents[2] / "clients" / "TESTING.md").read_text(encoding="utf-8")
+    scope: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, scope)
+    tests = [name for name in scope if name.startswith("test_")]
+    assert tests == ["test_the_front_page", "test_any_model"]
+    for name in tests:
+        scope[name]()
 
 
 def _until(condition) -> None:
