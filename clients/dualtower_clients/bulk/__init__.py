@@ -24,7 +24,8 @@
 Needs the extra `bulk`. The command is `dualtower embed`.
 """
 
-from dualtower_clients.bulk.embedder import BulkEmbedder, Watcher, embed_file
+from dualtower_clients.bulk.embedder import BulkEmbedder, embed_file
+from dualtower_clients.bulk.flow import Watcher
 from dualtower_clients.bulk.options import BulkOptions
 from dualtower_clients.bulk.report import BulkReport
 

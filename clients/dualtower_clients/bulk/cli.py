@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import click
 
 from dualtower import progress
-from dualtower_clients.bulk.embedder import Watcher, embed_file
+from dualtower_clients.bulk.embedder import embed_file
+from dualtower_clients.bulk.flow import Watcher
 from dualtower_clients.bulk.options import ITEM_TOWER, USER_TOWER, BulkOptions
 from dualtower_clients.bulk.report import BulkReport
 from dualtower_clients.connection_options import settings_options

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,9 @@ from typing import Any
 from dualtower.errors import UsageError
 from dualtower_clients.async_serving_client import AsyncServingClient
 from dualtower_clients.bulk._arrow import parquet
-from dualtower_clients.bulk.asking import Asking, Vectors
+from dualtower_clients.bulk.asking import Asking
 from dualtower_clients.bulk.batches import Batch, BatchSize, cut
+from dualtower_clients.bulk.flow import Watcher, flow
 from dualtower_clients.bulk.folder import Done, RunFolder
 from dualtower_clients.bulk.inputs import InputFile, find
 from dualtower_clients.bulk.options import BulkOptions
@@ -32,19 +31,7 @@ from dualtower_clients.settings import (
     ChannelSettings,
 )
 
-__all__ = ["BulkEmbedder", "Watcher", "embed_file"]
-
-_SPARE_BATCHES = 2  # that wait for their turn, beyond those that wait for their answer
-
-
-class Watcher:
-    """Is told how far a run is; this one does nothing with it."""
-
-    def begins(self, total_rows: int | None, done_rows: int) -> None:
-        """The input has so many rows, if that is known, of which so many are complete already."""
-
-    def moves(self, rows: int, note: str) -> None:
-        """So many more rows of the input are written or put aside."""
+__all__ = ["BulkEmbedder", "embed_file"]
 
 
 class BulkEmbedder:
@@ -165,81 +152,44 @@ class BulkEmbedder:
         first: int,
         watcher: Watcher,
     ) -> list[Done]:
+        size = BatchSize(self.options.batch_rows)
+        writing = self._writing(folder, space)
+        try:
+            with self._batches(files, folder, size, first) as batches:
+                await flow(batches, Asking(client, space, self.options, size), writing, watcher)
+        except BaseException:
+            writing.discard()
+            raise
+        return writing.done
+
+    def _writing(self, folder: RunFolder, space: Space) -> Writing:
+        return Writing(
+            folder,
+            id_column=self.options.id_column,
+            dim=space.dim,
+            shard_rows=self.options.shard_rows,
+            facts={"model": self.options.model, "fingerprint": space.fingerprint},
+        )
+
+    @contextmanager
+    def _batches(
+        self, files: Sequence[InputFile], folder: RunFolder, size: BatchSize, first: int
+    ) -> Iterator[Iterator[Batch]]:
         options = self.options
-        size = BatchSize(options.batch_rows)
-        asking = Asking(client, space, options, size)
         judge = Judge(
             id_column=options.id_column,
             content_column=options.content_column,
             is_of_users=options.is_of_users,
             max_text_bytes=options.max_text_bytes,
         )
-        facts = {"model": options.model, "fingerprint": space.fingerprint}
-        writing = Writing(
-            folder,
-            id_column=options.id_column,
-            dim=space.dim,
-            shard_rows=options.shard_rows,
-            facts=facts,
-        )
-        with _seen_ids(folder, options, first) as seen:
-            batches = cut(
-                read(files, options, skip=first),
-                judge,
-                seen,
-                shard_rows=options.shard_rows,
-                size=size,
-                first=first,
-            )
-            try:
-                with closing(batches), ThreadPoolExecutor(1) as thread:  # which it waits for
-
-                    async def write(batch: Batch, parts: list[Vectors]) -> None:
-                        if batch.ends_shard:
-                            await asking.confirm()
-                        loop = asyncio.get_running_loop()
-                        await loop.run_in_executor(thread, writing.add, batch, parts)
-                        note = f"{asking.limit.value} requests at a time"
-                        watcher.moves(batch.after - batch.first, note)
-
-                    await _flow(batches, asking, write)
-            except BaseException:
-                writing.discard()
-                raise
-        return writing.done
-
-
-async def _flow(
-    batches: Iterator[Batch],
-    asking: Asking,
-    write: Callable[[Batch, list[Vectors]], Coroutine[Any, Any, None]],
-) -> None:
-    """Reads, asks and writes at the same time; batches are written in the order they were read."""
-    window: deque[tuple[Batch, asyncio.Task[list[Vectors]]]] = deque()
-    writes: asyncio.Task[None] | None = None
-    try:
-        while True:
-            while len(window) < 2 * asking.limit.value + _SPARE_BATCHES:
-                batch = next(batches, None)
-                if batch is None:
-                    break
-                window.append((batch, asyncio.create_task(asking.vectors(batch))))
-                await asyncio.sleep(0)  # it leaves before the next one is read
-            if not window:
-                break
-            batch, answered = window[0]
-            parts = await answered
-            window.popleft()
-            if writes is not None:
-                await writes
-            writes = asyncio.create_task(write(batch, parts))
-        if writes is not None:
-            await writes
-    finally:
-        left = [task for _, task in window] + ([writes] if writes else [])
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        records = read(files, options, skip=first)
+        with (
+            _seen_ids(folder, options, first) as seen,
+            closing(
+                cut(records, judge, seen, shard_rows=options.shard_rows, size=size, first=first)
+            ) as batches,
+        ):
+            yield batches
 
 
 @contextmanager
