@@ -8,9 +8,11 @@
 
 `Recommender` knows the pair and checks that the models fit each other; `ServingClient` calls any
 SavedModel, and `AsyncServingClient` does so for asyncio: numpy in, numpy out. How they connect and
-what they do about slow and failed calls is in `dualtower_clients.settings`. The errors are drawn in
-`dualtower_clients.errors`.
+what they do about slow and failed calls is in `dualtower_clients.settings`. `ItemIndex` searches
+beside the server. The errors are drawn in `dualtower_clients.errors`.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from dualtower_clients.async_recommender import AsyncRecommender
 from dualtower_clients.async_serving_client import AsyncServingClient
@@ -56,6 +58,9 @@ from dualtower_clients.settings import (
     TlsSettings,
 )
 
+if TYPE_CHECKING:
+    from dualtower_clients.index import ItemIndex
+
 __all__ = [
     "AccessDenied",
     "AsyncRecommender",
@@ -73,6 +78,7 @@ __all__ = [
     "Embeddings",
     "ForkedClient",
     "HedgePolicy",
+    "ItemIndex",
     "ModelMetadata",
     "ModelNotFound",
     "Prediction",
@@ -97,3 +103,12 @@ __all__ = [
     "encode",
     "encode_values",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What not every client needs is imported when it is asked for."""
+    if name == "ItemIndex":
+        from dualtower_clients.index import ItemIndex
+
+        return ItemIndex
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,22 +15,6 @@ from dualtower_serving import RunningServer, start
 sys.path.insert(0, str(Path(__file__).parent))  # scripted_server
 
 from scripted_server import KINDS, Answer, ScriptedServer, ok
-
-BUILDER = Path(__file__).parent.parent / "serving" / "mini_bundle.py"
-
-
-@pytest.fixture(scope="session")
-def bundles(tmp_path_factory) -> dict[str, Path]:
-    """Mini bundles of two embedding spaces, a and b, in versions 1 and 2."""
-    folder = tmp_path_factory.mktemp("bundles")
-    names = ("a1", "b1", "b2")
-    subprocess.run([sys.executable, BUILDER, folder, *names], check=True, capture_output=True)
-    return {name: folder / name for name in names}
-
-
-@pytest.fixture(scope="session")
-def mini_bundle(bundles) -> Path:
-    return bundles["a1"]
 
 
 @pytest.fixture(scope="session")
