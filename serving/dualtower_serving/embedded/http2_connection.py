@@ -71,6 +71,7 @@ class Shared:
         connections: those that are open.
         draining: no new streams.
         closed: set when one has gone.
+        buffer: where all of them read to: what has come is taken at once.
     """
 
     begin: Begin
@@ -78,6 +79,7 @@ class Shared:
     connections: set[Http2Connection] = field(default_factory=set)
     draining: bool = False
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_READ_BYTES)))
 
 
 class _Stream:
@@ -94,8 +96,6 @@ class _Stream:
 
 class Http2Connection(asyncio.BufferedProtocol):
     """Made by the event loop for each caller."""
-
-    _buffer = memoryview(bytearray(_READ_BYTES))  # of all: what is read is taken at once
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -180,7 +180,7 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the loop reads to."""
-        return self._buffer
+        return self._shared.buffer
 
     def buffer_updated(self, size: int) -> None:
         """So many bytes were read."""
@@ -188,7 +188,7 @@ class Http2Connection(asyncio.BufferedProtocol):
             return
         self._heard_s = time.monotonic()
         try:
-            for one in self._reader.feed(self._greet(bytes(self._buffer[:size]))):
+            for one in self._reader.feed(self._greet(bytes(self._shared.buffer[:size]))):
                 self._take(one)
         except Http2Error as error:
             self._refuse(error)
