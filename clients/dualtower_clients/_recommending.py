@@ -42,6 +42,8 @@ __all__ = [
 
 MODELS = ("user_tower", "item_tower", "recommender")
 _SWAP_ATTEMPTS = 3
+_FLEET_ATTEMPTS = 16  # to meet a server of a fleet that has a version
+_FLEET_SCHEMES = ("dns:", "ipv4:", "ipv6:", "xds:")
 
 T = TypeVar("T")
 
@@ -289,9 +291,10 @@ class Recommending:
     def _described_for(self, need: Need) -> Steps[Pair]:
         if not need.model:
             return (yield from self._described_together())
-        if self._label is None:
+        if self._label is None and not _is_fleet(need.address):
             return (yield from self._described({need.model: need.version}, need.address))
-        # a pair has one version, and it answers also when the label has moved on
+        # a pair has one version, and it answers also when the label has moved on, or when the next
+        # server of a fleet has another one as its latest
         return (yield from self._described(dict.fromkeys(MODELS, need.version), need.address))
 
     def _described_together(self) -> Steps[Pair]:
@@ -305,9 +308,12 @@ class Recommending:
 
     def _described(self, versions: Mapping[str, int], address: str | None) -> Steps[Pair]:
         """The three models at one address, that of the first answer unless one is given."""
-        descriptions = {}
+        descriptions: dict[str, Description] = {}
         for model in MODELS:
-            said, address = yield from self._description(model, versions.get(model), address)
+            version = versions.get(model)
+            if descriptions and version is None and _is_fleet(address or ""):
+                version = next(iter(descriptions.values())).version
+            said, address = yield from self._description(model, version, address)
             descriptions[model] = said
         assert address is not None
         return check_pair(descriptions, address=address, expected=self._expected)
@@ -316,8 +322,15 @@ class Recommending:
         self, model: str, version: int | None, address: str | None
     ) -> Steps[tuple[Description, str]]:
         """What a model says of itself, and where it said so."""
-        question = Question(model, "describe", version=version, address=address)
-        answer: Prediction = yield self._chosen(question)
+        question = self._chosen(Question(model, "describe", version=version, address=address))
+        is_fleet = question.version is not None and _is_fleet(address or "")
+        for attempts_left in reversed(range(_FLEET_ATTEMPTS if is_fleet else 1)):
+            try:
+                answer: Prediction = yield question
+                break
+            except ModelNotFound:  # at this server of the fleet; the next one may have it
+                if not attempts_left:
+                    raise
         if answer.failures:
             self._known.forget()
         return _responses.description(answer, _facts(answer, model)), answer.address
@@ -327,6 +340,11 @@ class Recommending:
         if question.version is not None:
             return question
         return replace(question, version=self._version, label=self._label)
+
+
+def _is_fleet(address: str) -> bool:
+    """Whether several servers may answer in turn under this one name."""
+    return address.startswith(_FLEET_SCHEMES)
 
 
 def _facts(answer: Prediction, model: str) -> CallFacts:

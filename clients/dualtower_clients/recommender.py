@@ -60,8 +60,9 @@ class Recommender:
     entries (see `describe`) count. Items of the history are never recommended.
 
     Args:
-        address: as `ServingClient` takes it, a list of replicas too. Replicas that hide behind one
-            name ("dns:///NAME:PORT") cannot be told apart: give each bundle a version of its own.
+        address: as `ServingClient` takes it, a list of replicas too. Replicas behind one name
+            ("dns:///NAME:PORT") cannot be told apart but by their versions, so give each bundle a
+            version of its own; while a rollout is under way a check may have to ask several times.
         timeout_s: the deadline of a call that names none itself, checks included.
         wait_s: wait so long for a server that is still starting.
         expect_fingerprint: of the bundle or index that the caller holds; a server with another

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -13,7 +14,10 @@ from dualtower_clients import (
     BalancePolicy,
     BundleMismatch,
     CallPolicy,
+    ChannelSettings,
+    ClientError,
     DeadlineExceeded,
+    Recommender,
     ServerUnreachable,
 )
 from dualtower_clients.testing import FakeModel, FakeServer, FakeSignature, Refusal, hash_vectors
@@ -228,3 +232,75 @@ def test_a_version_that_goes_between_its_answer_and_the_check_is_asked_again(kin
         server.add_bundle(ITEMS, version=2)
         server.add_model("user_tower", FakeModel({"describe": FakeSignature(leave)}), version=2)
         assert client.recommend([], k=1).version == 3
+
+
+@pytest.mark.parametrize("label", [None, "stable"])
+def test_in_the_middle_of_a_rollout_behind_one_name(kind, label):
+    """Whoever answers a check need not be who gave the answer; the version tells what to ask."""
+    fleet = servers("a", "a", "b", versions=(1, 1, 2))
+    for version, one in zip((1, 1, 2), fleet, strict=True):
+        for name in MODELS:
+            one.set_label(name, "stable", version)
+    name = "ipv4:" + ",".join(f"127.0.0.1:{one.port}" for one in fleet)
+    in_turn = '{"loadBalancingConfig": [{"round_robin": {}}]}'
+    settings = ChannelSettings(options=[("grpc.service_config", in_turn)])
+    found = set()
+    with kind(name, settings=settings, label=label) as client:
+        for _ in range(30):
+            answer = client.embed_items(["rye bread"])
+            wanted = hash_vectors(["rye bread"], dim=16, salt={1: "a", 2: "b"}[answer.version])
+            assert answer.vectors.tolist() == wanted.tolist()
+            found.add((answer.version, answer.fingerprint))
+    assert len(found) == 2
+    for one in fleet:
+        one.stop()
+
+
+def test_threads_whose_server_is_killed_and_comes_back_with_another_bundle():
+    """Its version stays 1; each vector is of the space that its answer names."""
+    ending, failed, wrong = threading.Event(), [], []
+    wanted, answers = {}, {"a": 0, "b": 0}
+    for salt in answers:
+        with FakeServer.with_bundle(ITEMS, salt=salt) as one, Recommender(one.address) as client:
+            vector = hash_vectors(["rye bread"], dim=16, salt=salt).tolist()
+            wanted[client.recommend([], k=1).fingerprint] = salt, vector
+
+    def ask() -> None:
+        while not ending.is_set():
+            try:
+                answer = client.embed_items(["rye bread"])
+            except ClientError as error:
+                failed.append(error)
+                time.sleep(0.002)
+                continue
+            except Exception as error:
+                wrong.append(error)
+                return
+            salt, vector = wanted[answer.fingerprint]
+            answers[salt] += 1
+            if answer.vectors.tolist() != vector:
+                wrong.append(answer)
+
+    def reach(salt: str) -> None:
+        until, deadline = answers[salt] + 20, time.monotonic() + 30
+        while answers[salt] < until:
+            assert time.monotonic() < deadline, (answers, failed[-1:], wrong[-1:])
+            time.sleep(0.005)
+
+    server = FakeServer.with_bundle(ITEMS, salt="a")
+    with server, Recommender(server.address, timeout_s=20) as client:
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        try:
+            for salt in ("b", "a") * 3:
+                server.stop()
+                server.add_bundle(ITEMS, salt=salt)
+                server.start()
+                reach(salt)
+        finally:
+            ending.set()
+            for thread in threads:
+                thread.join()
+    assert not wrong
+    assert {type(one) for one in failed} <= {ServerUnreachable, DeadlineExceeded}
