@@ -23,7 +23,14 @@ class Relay:
         fault: called with each call that embeds.
     """
 
-    def __init__(self, upstream: str, fault: Fault | None = None, *, threads: int = 8) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        fault: Fault | None = None,
+        *,
+        threads: int = 8,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
         self.upstream = upstream
         self.fault = fault
         self.embedded = 0
@@ -31,8 +38,15 @@ class Relay:
         self.rows: list[int] = []
         self._lock = threading.Lock()
         self._channels: dict[str, grpc.Channel] = {}
-        self._server = ScriptedServer(self._answer, threads=threads)
+        self._server = ScriptedServer(
+            self._answer, address="localhost:0", threads=threads, credentials=credentials
+        )
         self.address = self._server.address
+
+    @property
+    def metadata(self) -> list[dict[str, str | bytes]]:
+        """Of all calls."""
+        return self._server.metadata
 
     def stop(self) -> None:
         self._server.stop()

@@ -7,6 +7,8 @@ import resource
 import subprocess
 import sys
 
+import grpc
+import trustme
 from bulk_runs import check_whole, items, vectors, write_jsonl, write_parquet
 
 COMMAND = "from dualtower.cli import main; main()"
@@ -111,6 +113,23 @@ def test_a_token_without_tls_and_a_file_that_is_missing_are_refused(tmp_path):
     assert "secret" not in done.stderr
     done = embed(*arguments, "--root-certificates", tmp_path / "none.pem")
     assert (done.returncode, "none.pem" in done.stderr) == (2, True)
+
+
+def test_tls_and_a_token_go_with_every_call(relay, tmp_path):
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost")
+    pair = (leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes())
+    server = relay(credentials=grpc.ssl_server_credentials([pair]))
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "token").write_text("secret\n")
+    source = write_parquet(tmp_path / "items.parquet", items(10))
+    done = embed(
+        "--address", server.address, "--in", source, "--out", tmp_path / "out",
+        "--root-certificates", tmp_path / "ca.pem", "--token-file", tmp_path / "token",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {one["authorization"] for one in server.metadata} == {"Bearer secret"}
+    assert len(server.metadata) == server.described + server.embedded
 
 
 def test_help_has_an_example():

@@ -12,6 +12,7 @@ from bulk_runs import check_whole, embedded, items, run, same, vectors, write_js
 from relay import busy
 
 from dualtower.bundle import Bundle
+from dualtower.errors import UsageError
 from dualtower_clients import (
     BundleMismatch,
     ModelNotFound,
@@ -216,7 +217,7 @@ def test_a_version_of_another_bundle_ends_the_run_and_what_is_complete_stays(
         ids, found = vectors(tmp_path / "out")
         assert len(ids) == 100
         assert same(found, wanted[:100])
-        with pytest.raises(Exception, match=r"fingerprint: .* then, .* now"):
+        with pytest.raises(UsageError, match=r"fingerprint: .* then, .* now"):
             run(server.address, source, tmp_path / "out", batch_rows=10, shard_rows=100)
 
 
@@ -274,5 +275,5 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(relay, tmp_path):
             with path.open("a") as stream:
                 stream.write('{"item_id": "more", "text": "x"}\n')
 
-    with pytest.raises(Exception, match="was changed while it was read"):
+    with pytest.raises(UsageError, match="was changed while it was read"):
         run(relay(append).address, path, tmp_path / "out", batch_rows=10)

@@ -11,10 +11,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from bulk_runs import check_whole, embedded, items, quarantined, run, same, vectors, write_jsonl
+from bulk_runs import (
+    check_whole,
+    embedded,
+    items,
+    quarantined,
+    run,
+    same,
+    vectors,
+    write_jsonl,
+    write_parquet,
+)
 
 from dualtower.errors import UsageError
 from dualtower.files import exclusive_lock
+from dualtower_clients import ServerFailure
+from dualtower_clients.bulk import BulkEmbedder, BulkOptions, Watcher
 
 DYING = Path(__file__).with_name("dying.py")
 OPTIONS = {"shard_rows": 40, "batch_rows": 8}
@@ -115,7 +127,7 @@ def test_a_run_that_is_complete_has_nothing_left_to_do(relay, source, tmp_path):
 
 def test_another_size_of_requests_may_go_on(relay, source, good, wanted, tmp_path):
     server = relay(lambda before, _: stop() if before > 20 else None)
-    with pytest.raises(Exception, match="Stop"):
+    with pytest.raises(ServerFailure, match="Stop"):
         run(server.address, source, tmp_path / "out", **OPTIONS)
     server.fault = None
     report = run(
@@ -186,7 +198,7 @@ def test_a_folder_of_something_else_is_left_alone(served, source, tmp_path):
 
 def test_a_shard_that_was_changed_is_noticed(relay, source, tmp_path):
     server = relay(lambda before, _: stop() if before > 20 else None)
-    with pytest.raises(Exception, match="Stop"):
+    with pytest.raises(ServerFailure, match="Stop"):
         run(server.address, source, tmp_path / "out", **OPTIONS)
     part = tmp_path / "out" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-1])
@@ -196,7 +208,7 @@ def test_a_shard_that_was_changed_is_noticed(relay, source, tmp_path):
 
 def test_an_index_of_ids_that_is_missing_is_noticed(relay, source, tmp_path):
     server = relay(lambda before, _: stop() if before > 20 else None)
-    with pytest.raises(Exception, match="Stop"):
+    with pytest.raises(ServerFailure, match="Stop"):
         run(server.address, source, tmp_path / "out", **OPTIONS)
     (tmp_path / "out" / "_seen.sqlite").unlink()
     with pytest.raises(UsageError, match=r"_seen\.sqlite is missing"):
@@ -238,3 +250,30 @@ def test_a_run_that_is_interrupted_leaves_what_is_complete(relay, source, tmp_pa
     assert "Traceback" not in said
     assert not list(out.glob(".part-*"))
     assert 1 <= len(list(out.glob("_part-*.done.json"))) < 9
+
+
+class Counting(Watcher):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.begun, self.moved = [], 0
+
+    def begins(self, total_rows, done_rows):
+        self.begun.append((total_rows, done_rows))
+
+    def moves(self, rows, note):
+        self.moved += rows
+
+
+def test_a_watcher_is_told_what_is_done_and_what_is_left(relay, tmp_path):
+    source = write_parquet(tmp_path / "items.parquet", [*items(90), ("i90", "")])
+    server = relay(lambda before, _: stop() if before > 7 else None)
+    embedder = BulkEmbedder(server.address, options=BulkOptions(**OPTIONS))
+    first, second = Counting(), Counting()
+    with pytest.raises(ServerFailure, match="Stop"):
+        embedder.run([source], tmp_path / "out", watcher=first)
+    server.fault = None
+    report = embedder.run([source], tmp_path / "out", watcher=second)
+    assert first.begun == [(91, 0)]
+    assert second.begun == [(91, report.resumed_rows)]
+    assert second.moved == 91 - report.resumed_rows
