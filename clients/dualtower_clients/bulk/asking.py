@@ -34,6 +34,7 @@ from dualtower_clients.errors import (
     ResponseError,
     RetryableError,
     ServerBusy,
+    ServerUnreachable,
 )
 from dualtower_clients.results import Prediction
 
@@ -137,7 +138,8 @@ class Asking:
             try:
                 answer = await self._predict(rows)
             except RetryableError as error:
-                self.limit.overloaded(begin_ns, time.monotonic_ns())
+                is_lost = isinstance(error, ServerUnreachable)
+                self.limit.overloaded(begin_ns, time.monotonic_ns(), is_lost=is_lost)
                 if isinstance(error, DeadlineExceeded):
                     self._size.was_slow(len(rows))
                 raise

@@ -4,7 +4,7 @@
                                                  │ now and then                  │
                                                  ├ some more:  5 % faster? stays │
                                                  └ some fewer: as fast?    stays ┴ else back
-    busy, lost, late: half
+    busy, lost, late: half; who was lost may take it all again, and is tried by doubling
 
 The throughput of a server rises with the requests under way until it has enough to do; from there
 on only their latency rises. (Little's law; the halving is that of TCP, RFC 5681.)
@@ -57,13 +57,13 @@ class AdaptiveLimit:
             self._measured(self._rows * 1e9 / (now_ns - self._begin_ns))
             self._begin(now_ns)
 
-    def overloaded(self, began_ns: int, now_ns: int) -> None:
+    def overloaded(self, began_ns: int, now_ns: int, *, is_lost: bool = False) -> None:
         """A request that was sent at `began_ns` found the server busy, lost, or too slow."""
         if began_ns < self._backed_off_ns:  # it was under way already when the limit was halved
             return
         self._move(max(1, self.value // 2))
         self._best, self._best_rate = self.value, 0.0
-        self._doubles = False
+        self._doubles = is_lost
         self._held = 0
         self._backed_off_ns = now_ns
         self._begin(now_ns)

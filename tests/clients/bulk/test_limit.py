@@ -75,6 +75,16 @@ def test_a_burst_of_refusals_halves_once():
     assert limit.value == before // 4
 
 
+def test_a_server_that_was_lost_soon_has_as_much_to_do_as_before():
+    limit = AdaptiveLimit(64, 0)
+    simulate(limit, 16, 5000)
+    before, now_ns = limit.value, 10**12
+    for time_of in range(10):  # asked again and again while it is away
+        limit.overloaded(now_ns + 2 * time_of, now_ns + 2 * time_of + 1, is_lost=True)
+    assert limit.value == 1
+    assert max(simulate(limit, 16, 400, now_ns=2 * now_ns)) >= before // 2
+
+
 def test_the_gate_lets_in_the_earliest_batch_first():
     async def scenario() -> list[int]:
         limit = AdaptiveLimit(1, 0)
