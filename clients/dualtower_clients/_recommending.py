@@ -229,12 +229,16 @@ class Recommending:
             if pair := self.covering(need):
                 return pair
             era = self._known.era
-            pair = yield from self._confirmed(need)
-            if pair is None:
-                pair = yield from self._described_for(need)
+            try:
+                pair = yield from self._confirmed(need)
+                if pair is None:
+                    pair = yield from self._described_for(need)
+            except BundleMismatch:
+                if self._known.era == era:
+                    raise
+                continue  # a server was lost meanwhile: the words are of two that differ
             if self._known.add(pair, era):
                 return pair
-            # a server was lost meanwhile, and these words may be those of its predecessor
 
     def _ask(self, question: Question) -> Steps[tuple[Prediction, Pair]]:
         """One Predict call, and the checked pair that its answer belongs to."""
