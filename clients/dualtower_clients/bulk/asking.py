@@ -93,7 +93,7 @@ class Asking:
             try:
                 found.append(await self._part(batch, rows))
             except (RequestError, DeadlineExceeded) as error:
-                if len(rows) == 1 or isinstance(error, ModelNotFound):
+                if len(rows) == 1 or isinstance(error, ModelNotFound) or self._patience.is_over:
                     raise
                 left += _pieces(rows, min(self._size.rows, len(rows) // 2))
         return found

@@ -25,6 +25,11 @@ class Patience:
         self._patience_ns = int(patience_s * 1e9)
         self._answered_ns = time.monotonic_ns()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no request was answered for too long."""
+        return time.monotonic_ns() - self._answered_ns > self._patience_ns
+
     def answered(self) -> None:
         """A request was answered."""
         self._answered_ns = time.monotonic_ns()
@@ -35,7 +40,7 @@ class Patience:
         Raises:
             RetryableError: `error`, if no request was answered for too long.
         """
-        if time.monotonic_ns() - self._answered_ns > self._patience_ns:
+        if self.is_over:
             raise error
         longest_s = _FIRST_PAUSE_S * 2 ** min(failures - 1, _MAX_DOUBLINGS)
         longest_s = min(longest_s, _LONGEST_PAUSE_S)

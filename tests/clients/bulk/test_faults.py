@@ -15,6 +15,7 @@ from dualtower.bundle import Bundle
 from dualtower.errors import UsageError
 from dualtower_clients import (
     BundleMismatch,
+    DeadlineExceeded,
     ModelNotFound,
     RequestError,
     ServerFailure,
@@ -120,6 +121,19 @@ def test_a_server_that_stays_away_ends_the_run_by_its_name(relay, source, tmp_pa
     )
     with pytest.raises(ServerUnreachable, match="gone for good"):
         run(server.address, source, tmp_path / "out", batch_rows=8, patience_s=0.2)
+
+
+def test_a_server_that_never_answers_ends_the_run(relay, source, tmp_path):
+    """Its patience does, before every size of request down to one row was tried."""
+    never = threading.Event()
+    server = relay(lambda before, context: never.wait(60))
+    options = {"timeout_s": 0.3, "patience_s": 0.4, "max_in_flight": 1}
+    try:
+        with pytest.raises(DeadlineExceeded, match="smaller batches"):
+            run(server.address, source, tmp_path / "out", **options)
+    finally:
+        never.set()
+    assert min(server.rows) > 32
 
 
 def test_nobody_at_the_address_is_told_at_once(source, tmp_path):
