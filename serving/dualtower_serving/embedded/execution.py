@@ -10,6 +10,7 @@ large messages leaves the loop too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -88,24 +89,37 @@ class DirectRunner:
         self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], call: Call
     ) -> list[NDArray[Any]]:
         """See `Runner`."""
-        work = self._pool.submit(self._run, feeds, fetches, call)
-        future = asyncio.wrap_future(work)
+        loop = asyncio.get_running_loop()
+        # not the pool's own future: its way to the loop takes two rounds more
+        answer: asyncio.Future[list[NDArray[Any]]] = loop.create_future()
+        work = self._pool.submit(self._run, feeds, fetches, call, loop, answer)
         try:
-            return await asyncio.shield(future)
+            return await answer
         except asyncio.CancelledError:
-            if not work.cancel() and not future.done():
-                await asyncio.wait([future])  # its version must stay loaded until the run ends
-            if future.done() and not future.cancelled():
-                future.exception()  # nobody is left who wants to know
+            if not work.cancel() and not work.done():
+                # its version must stay loaded until the run ends
+                await asyncio.wait([asyncio.wrap_future(work)])
             raise
 
     def close(self) -> None:
         """See `Runner`; the pool belongs to the server."""
 
     def _run(
-        self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], call: Call
-    ) -> list[NDArray[Any]]:
-        return self._servable.run(feeds, fetches, timeout_ms=call.timeout_ms())
+        self,
+        feeds: Mapping[str, NDArray[Any]],
+        fetches: Sequence[str],
+        call: Call,
+        loop: asyncio.AbstractEventLoop,
+        answer: asyncio.Future[list[NDArray[Any]]],
+    ) -> None:
+        settle: Callable[[Any], None]
+        try:
+            found: Any = self._servable.run(feeds, fetches, timeout_ms=call.timeout_ms())
+            settle = answer.set_result
+        except BaseException as error:
+            found, settle = error, answer.set_exception
+        with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits any more
+            loop.call_soon_threadsafe(_settle, answer, settle, found)
 
 
 class LoadedModel:
@@ -128,3 +142,8 @@ async def off_loop(size_bytes: int, work: Callable[..., T], *arguments: Any) -> 
     if size_bytes < _LARGE_BYTES:
         return work(*arguments)
     return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+
+
+def _settle(answer: asyncio.Future[Any], settle: Callable[[Any], None], found: Any) -> None:
+    if not answer.done():  # its caller may have gone
+        settle(found)
