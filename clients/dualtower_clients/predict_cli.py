@@ -99,6 +99,8 @@ def _body(request: str | None, given: tuple[str, ...]) -> dict[str, Any]:
         body = _parse(_read(request), "--request")
         if not isinstance(body, dict) or len({"inputs", "instances"} & set(body)) != 1:
             raise UsageError('--request must be {"inputs": {...}} or {"instances": [...]}')
+        if not isinstance(body.get("instances", []), list):
+            raise UsageError(f'"instances" must be a list, got {body["instances"]!r}')
     if given:
         if body:
             raise UsageError("give the inputs by --request or by --input, not by both")

@@ -109,6 +109,12 @@ def test_a_request_is_one_of_two_forms(served, body) -> None:
     assert '{"inputs": {...}} or' in refused(served, "item_tower", "--request", "-", stdin=body)
 
 
+@pytest.mark.parametrize("rows", ["5", '{"text": "a"}', "null"])
+def test_instances_are_a_list(served, rows) -> None:
+    said = refused(served, "item_tower", "--request", "-", stdin=f'{{"instances": {rows}}}')
+    assert '"instances" must be a list' in said
+
+
 def test_errors_of_the_server_are_exit_code_two(served) -> None:
     done = run("spam", "--address", served.address, "--input", "x=[1]")
     assert done.returncode == 2

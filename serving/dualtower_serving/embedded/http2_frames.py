@@ -59,7 +59,6 @@ class Flag:
 class Setting:
     """Numbers of settings, as far as they are read or sent."""
 
-    HEADER_TABLE_SIZE = 1
     ENABLE_PUSH = 2
     MAX_CONCURRENT_STREAMS = 3
     INITIAL_WINDOW_SIZE = 4
@@ -72,7 +71,6 @@ class ErrorCode:
 
     NO_ERROR = 0x0
     PROTOCOL_ERROR = 0x1
-    INTERNAL_ERROR = 0x2
     FLOW_CONTROL_ERROR = 0x3
     STREAM_CLOSED = 0x5
     FRAME_SIZE_ERROR = 0x6
@@ -140,11 +138,6 @@ class FrameReader:
             found.append(Frame(kind, flags, stream_id & _STREAM_BITS, data[begin:place]))
         self._rest = data[place:]
         return found
-
-    @property
-    def is_amid(self) -> bool:
-        """Whether a frame has begun and is not complete."""
-        return bool(self._rest)
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:

@@ -135,7 +135,11 @@ def test_who_is_cancelled_before_or_behind_the_gate_leaves_it_free():
         inside.cancel()
         next_one.cancel()
         await asyncio.gather(inside, waiting, next_one, return_exceptions=True)
-        async with gate.passed(1):
-            pass
+
+        async def pass_through() -> str:
+            async with gate.passed(1):
+                return "through"
+
+        assert await asyncio.wait_for(pass_through(), 10) == "through"
 
     asyncio.run(scenario())
