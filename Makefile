@@ -2,17 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 4
 
 .PHONY: help install demo demo-quick test lint types imports pytest protos clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo        install into .venv and walk the whole road on real data (about 6 minutes)"
+	@echo "make demo        install into .venv and walk the whole road on real data (5 to 9 minutes)"
 	@echo "make demo-quick  the same in under two minutes, on fewer households and a tiny encoder"
 	@echo "make install     everything into .venv: source .venv/bin/activate, then dualtower --help"
 	@echo "make test        install into .venv and run ruff, mypy, import-linter and pytest"
 	@echo "make protos      generate the client's wire modules anew"
 	@echo "make clean       remove .venv and what the tools left behind"
+	@echo "WORKERS=2 make test  with fewer processes at a time (4 take about 12 GB of memory)"
 	@echo "PYTHON=python3.12 make ... takes another interpreter (3.10 to 3.13)"
 
 install: $(VENV)/.all
@@ -35,8 +37,10 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
+# more workers than most machines have cores, since many tests wait; bytecode is kept, whatever the
+# environment says, for the hundreds of processes that they start
 pytest: $(VENV)/.dev
-	$(BIN)/pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; \

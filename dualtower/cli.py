@@ -6,6 +6,8 @@ modules that are not loaded.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -46,7 +48,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "dualtower_clients.predict_cli", "predict", "Run any model of a server, JSON in and out.",
     ),
     "bench": ("dualtower_benchmarks.cli", "bench", "Measure the server and the edge files."),
-    "report": ("dualtower_benchmarks.cli", "report", "One self-contained HTML page of all of it."),
+    "report": (
+        "dualtower_benchmarks.report.cli", "report", "One self-contained HTML page of all of it.",
+    ),
 }  # fmt: skip
 
 # Commands with a second form, which these options call; the first form's help names it.
@@ -68,6 +72,8 @@ _EXTRA_OF = {
     "dualtower_benchmarks": "bench",
 }
 
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # where it writes
 
 _MODULE = "dualtower.module"  # of the command that runs, in the context
 
@@ -152,6 +158,12 @@ def cli() -> None:
     """
 
 
+def _give_up_stdout() -> None:
+    """Drops what it still holds, on which the interpreter would fail again at its end."""
+    with contextlib.suppress(OSError):
+        sys.stdout.close()
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point: runs the command and maps our errors to exit codes."""
     try:
@@ -168,5 +180,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _give_up_stdout()
+        where = f" {error.filename}" if error.filename else ""
+        click.echo(f"error: cannot write{where}: {error.strerror}; make room there", err=True)
+        sys.exit(2)
     if isinstance(outcome, int):  # a command ended itself, as --help and Context.exit do
         sys.exit(outcome)

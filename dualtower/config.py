@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from dualtower.errors import ConfigError, UsageError
 
-__all__ = ["SECTIONS", "load_section", "read_toml", "to_toml"]
+__all__ = ["SECTIONS", "build", "load_section", "parse_override", "read_toml", "to_toml"]
 
 SECTIONS = (
     "closed_form",
@@ -73,14 +73,24 @@ def load_section(
         raise ConfigError(f"[{section}] in {path} must be a table")
     values = dict(tables.get(section, {}))
     for override in overrides:
-        key, separator, text = override.partition("=")
-        owner, dot, name = key.strip().partition(".")
-        if not separator or not dot:
-            raise ConfigError(f"--set takes section.key=value, got {override!r}")
+        owner, name, value = parse_override(override)
         _known("section", owner, SECTIONS, f"--set {override}")
         if owner == section:
-            values[name] = _parse(text.strip())
-    return _build(schema, values, f"[{section}]" + (f" in {path}" if path else ""))
+            values[name] = value
+    return build(schema, values, f"[{section}]" + (f" in {path}" if path else ""))
+
+
+def parse_override(override: str) -> tuple[str, str, Any]:
+    """Section, key and value of a `section.key=value`.
+
+    Raises:
+        ConfigError: it is no such text.
+    """
+    key, separator, text = override.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not separator or not dot:
+        raise ConfigError(f"--set takes section.key=value, got {override!r}")
+    return section, name, _parse(text.strip())
 
 
 def to_toml(sections: Mapping[str, Any]) -> str:
@@ -95,9 +105,15 @@ def to_toml(sections: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _build(schema: type[T], values: Mapping[str, Any], where: str) -> T:
+def build(schema: type[T], values: Mapping[str, Any], where: str) -> T:
+    """An instance of the frozen dataclass `schema` out of a TOML table.
+
+    Raises:
+        ConfigError: an unknown key, or a value that cannot be; both name `where`.
+    """
     hints = typing.get_type_hints(schema)
-    names = [field.name for field in dataclasses.fields(schema)]  # type: ignore[arg-type]
+    fields = dataclasses.fields(schema)  # type: ignore[arg-type]
+    names = [field.name for field in fields if field.init]
     arguments = {}
     for key, value in values.items():
         _known("key", key, names, where)

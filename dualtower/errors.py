@@ -14,6 +14,9 @@ Every message says what came, what is allowed, and what to run.
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 __all__ = [
     "BundleError",
     "BundleMismatch",
@@ -67,3 +70,16 @@ class BundleMismatch(BundleError):
         )
         self.expected = expected
         self.found = found
+        self.where = where
+        self.repair = repair
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As other exceptions, but of keywords: an error comes back from a worker's process."""
+        again = functools.partial(
+            type(self),
+            expected=self.expected,
+            found=self.found,
+            where=self.where,
+            repair=self.repair,
+        )
+        return again, (), self.__dict__

@@ -25,6 +25,9 @@ class Bar(Protocol):
     def advance(self, count: int = 1, *, note: str = "") -> None:
         """Moves on by `count`; `note` replaces the text behind the bar."""
 
+    def skip(self, count: int = 1, *, note: str = "") -> None:
+        """Leaves `count` steps out, which were done before or cannot be; no rate counts them."""
+
 
 def say(text: str) -> None:
     """One line of progress on stderr."""
@@ -53,7 +56,13 @@ def track(items: Iterable[T], label: str, *, total: int | None = None) -> Iterat
 
 @contextmanager
 def bar(
-    label: str, total: int | None, *, done: int = 0, unit: str = "", units_each: int = 1
+    label: str,
+    total: int | None,
+    *,
+    done: int = 0,
+    unit: str = "",
+    units_each: int = 1,
+    rate_over_s: float = 30.0,
 ) -> Iterator[Bar]:
     """A progress bar over `total` steps (None: unknown), with the time left.
 
@@ -63,6 +72,8 @@ def bar(
         done: so many were done before, by a run that is resumed; no rate counts them.
         unit: what a step works through, for a rate in units a second; "" shows none.
         units_each: so many of them in a step.
+        rate_over_s: a terminal takes the time left by so many of the last seconds; more where a
+            `count` takes longer than that.
     """
     rate = _Rate(unit, units_each)
     if sys.stderr.isatty() and not os.environ.get("NO_PROGRESS"):
@@ -83,9 +94,11 @@ def bar(
                 rich_progress.TextColumn("{task.fields[note]}"),
             )
             console = Console(file=sys.stderr)
-            with rich_progress.Progress(*columns, console=console, transient=True) as shown:
+            with rich_progress.Progress(
+                *columns, console=console, transient=True, speed_estimate_period=rate_over_s
+            ) as shown:
                 task = shown.add_task(label, total=total, completed=done, note="", rate="")
-                yield _RichBar(shown, task, rate)
+                yield _RichBar(shown, task, rate, total)
             return
     yield _LineBar(label, total, done, rate)
 
@@ -119,8 +132,8 @@ class _Rate:
 
 
 class _RichBar:
-    def __init__(self, shown: object, task: object, rate: _Rate) -> None:
-        self._shown, self._task, self._rate = shown, task, rate
+    def __init__(self, shown: object, task: object, rate: _Rate, total: int | None) -> None:
+        self._shown, self._task, self._rate, self._total = shown, task, rate, total
 
     def advance(self, count: int = 1, *, note: str = "") -> None:
         self._rate.count(count)
@@ -129,6 +142,13 @@ class _RichBar:
             advance=count,
             rate=str(self._rate),
             **({"note": note} if note else {}),
+        )
+
+    def skip(self, count: int = 1, *, note: str = "") -> None:
+        if self._total is not None:
+            self._total -= count
+        self._shown.update(  # type: ignore[attr-defined]
+            self._task, total=self._total, **({"note": note} if note else {})
         )
 
 
@@ -149,3 +169,7 @@ class _LineBar:
             left = self._rate.left(self._total - self._done) if self._total else ""
             facts = ", ".join(part for part in (str(self._rate), left, note) if part)
             say(f"  {self._label} {self._done}{of} {facts}".rstrip())
+
+    def skip(self, count: int = 1, *, note: str = "") -> None:
+        if self._total is not None:
+            self._total -= count

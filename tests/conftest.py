@@ -1,9 +1,13 @@
 """Model servers as processes, and folders that are made once, for the tests of every folder.
 
-The servers are `dualtower-model-server`, or whatever $DUALTOWER_SERVER_CMD names: a command that
-stays in the foreground, with {flags} where the flags belong.
+The servers are `dualtower-model-server`, in forks of a process that has TensorFlow imported, or
+whatever $DUALTOWER_SERVER_CMD names: a command that stays in the foreground, with {flags} where the
+flags belong.
 
     DUALTOWER_SERVER_CMD='tensorflow_model_server {flags}' pytest tests/integration tests/serving
+
+Hypothesis draws the same examples every time, and does not hold them against a clock, so that a
+commit is green or is not, on any machine. `pytest --hypothesis-profile=explore` looks for new ones.
 """
 
 from __future__ import annotations
@@ -23,6 +27,12 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+sys.path.append(str(Path(__file__).parent))
+
+from script_fork import run_script
+from server_fork import PRELOADED, ServerFork
 
 from dualtower_clients import ClientError, ServingClient
 from dualtower_serving.launch import free_port
@@ -30,6 +40,12 @@ from dualtower_serving.launch import free_port
 MINI_BUNDLES = Path(__file__).with_name("serving") / "mini_bundle.py"
 VARIABLE = "DUALTOWER_SERVER_CMD"
 OURS = f"{shlex.quote(sys.executable)} -m dualtower_serving.embedded.model_server {{flags}}"
+
+settings.register_profile(
+    "explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("same", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("same")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,7 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class ModelServer:
     """A model server's process."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ServerFork
     port: int
     log_path: Path
 
@@ -102,15 +118,23 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
 
 
 @pytest.fixture(scope="session")
-def bundles(made_once) -> dict[str, Path]:
+def made_by_script(made_once, forks) -> Callable[..., Path]:
+    """Makes a folder, as `made_once` does, by a script that is given the folder and more words."""
+
+    def make(name: str, script: Path, *words: str) -> Path:
+        def fill(folder: Path) -> None:
+            run_script(forks, script, (folder, *words), folder.with_name(f"{name}.log"))
+
+        return made_once(name, fill)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bundles(made_by_script) -> dict[str, Path]:
     """Mini bundles of two embedding spaces, a and b, in versions 1 and 2."""
     names = ("a1", "b1", "b2")
-    folder = made_once(
-        "mini-bundles",
-        lambda folder: subprocess.run(
-            [sys.executable, MINI_BUNDLES, folder, *names], check=True, capture_output=True
-        ),
-    )
+    folder = made_by_script("mini-bundles", MINI_BUNDLES, *names)
     return {name: folder / name for name in names}
 
 
@@ -126,7 +150,9 @@ def forks() -> BaseContext:
     For what is killed or counted to the step: an import takes longer than most of what follows.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dualtower_trainer.train", "dualtower_export.pipeline"])
+    context.set_forkserver_preload(
+        ["dualtower_trainer.train", "dualtower_export.pipeline", PRELOADED]
+    )
     return context
 
 
@@ -148,40 +174,48 @@ def server_command() -> Callable[[Sequence[str]], list[str]]:
 
 
 @pytest.fixture
-def model_server(tmp_path, server_command) -> Iterator[Callable[..., ModelServer]]:
+def model_server(tmp_path, server_command, forks) -> Iterator[Callable[..., ModelServer]]:
     """Starts a model server with flags, on a free port unless one is given."""
-    yield from _launching(tmp_path, server_command)
+    yield from _launching(tmp_path, server_command, forks)
 
 
 @pytest.fixture(scope="module")
-def shared_server(tmp_path_factory, server_command) -> Iterator[Callable[..., ModelServer]]:
+def shared_server(tmp_path_factory, server_command, forks) -> Iterator[Callable[..., ModelServer]]:
     """As `model_server`, for servers that the tests of a module share."""
-    yield from _launching(tmp_path_factory.mktemp("server"), server_command)
+    yield from _launching(tmp_path_factory.mktemp("server"), server_command, forks)
 
 
 def _launching(
-    folder: Path, server_command: Callable[[Sequence[str]], list[str]]
+    folder: Path, server_command: Callable[[Sequence[str]], list[str]], forks: BaseContext
 ) -> Iterator[Callable[..., ModelServer]]:
     started: list[ModelServer] = []
 
     def launch(*flags: str, port: int | None = None) -> ModelServer:
         port = port or free_port()
         log_path = folder / f"server-{len(started)}.log"
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                server_command([f"--port={port}", *flags]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "TF_NUM_INTRAOP_THREADS": "2"},
-                start_new_session=True,  # a command may be a script; its children end with it
-            )
+        arguments = [f"--port={port}", *flags]
+        environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "2"}
+        process: subprocess.Popen[bytes] | ServerFork
+        if VARIABLE not in os.environ:
+            process = ServerFork(forks, arguments, log_path, environment)
+        else:
+            with log_path.open("wb") as log:
+                process = subprocess.Popen(
+                    server_command(arguments),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,  # a command may be a script; its children end with it
+                )
         server = ModelServer(process, port, log_path)
         started.append(server)
         return server
 
     yield launch
     for server in started:
-        if server.process.poll() is None:
+        if isinstance(server.process, ServerFork):
+            server.process.kill()
+        elif server.process.poll() is None:
             os.killpg(server.process.pid, signal.SIGKILL)
         server.process.wait()

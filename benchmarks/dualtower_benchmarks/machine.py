@@ -8,16 +8,21 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["NO_GPU", "gpu_names", "machine_facts"]
+__all__ = ["NO_GPU", "cpu_words", "gpu_names", "machine_facts", "usable_cores"]
 
 NO_GPU = "no GPU"
 
 _PACKAGES = ("dualtower", "tensorflow", "tf-keras", "ai-edge-litert", "grpcio", "protobuf", "numpy")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm")
+_VECTORS = {  # the widest first; machines of one name differ in them, and severalfold in speed
+    "amx_int8": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx512f": "AVX-512", "avx2": "AVX2",
+    "i8mm": "NEON i8mm", "asimddp": "NEON dot product", "asimd": "NEON",
+}  # fmt: skip
 
 
 def machine_facts() -> dict[str, Any]:
@@ -31,7 +36,7 @@ def machine_facts() -> dict[str, Any]:
         "virtual_machine": cpu["virtual"],
         "logical_cores": os.cpu_count(),
         "physical_cores": psutil.cpu_count(logical=False),
-        "usable_cores": _usable_cores(),
+        "usable_cores": usable_cores(),
         "cpu_quota_cores": _cpu_quota(Path("/sys/fs/cgroup/cpu.max")),
         "cpu_governor": _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
         "memory_total_bytes": psutil.virtual_memory().total,
@@ -44,6 +49,14 @@ def machine_facts() -> dict[str, Any]:
         "git_commit": _git_commit(Path(__file__).parent),
         "gpu": gpu_names() or NO_GPU,
     }
+
+
+def cpu_words(machine: Mapping[str, Any]) -> str:
+    """The CPU of `machine_facts` with its widest vectors: "AMD EPYC (AVX-512 VNNI)"."""
+    model = machine["cpu_model"] or "unknown CPU"
+    flags = machine.get("cpu_flags") or ()
+    vectors = next((words for flag, words in _VECTORS.items() if flag in flags), None)
+    return f"{model} ({vectors})" if vectors else model
 
 
 def gpu_names(command: str = "nvidia-smi") -> list[str]:
@@ -66,7 +79,8 @@ def _cpu() -> dict[str, Any]:
     }
 
 
-def _usable_cores() -> int | None:
+def usable_cores() -> int | None:
+    """Cores that this process may run on."""
     # macOS has no affinity
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualtower_clients.async_recommender import AsyncRecommender
 from dualtower_clients.async_serving_client import AsyncServingClient
-from dualtower_clients.codec import decode, encode, encode_values
+from dualtower_clients.codec import decode, encode, encode_bytes, encode_values
 from dualtower_clients.errors import (
     AccessDenied,
     BundleMismatch,
@@ -101,6 +101,7 @@ __all__ = [
     "VersionStatus",
     "decode",
     "encode",
+    "encode_bytes",
     "encode_values",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -10,8 +11,9 @@ import grpc.aio
 
 from dualtower.errors import UsageError
 from dualtower_clients import _connection, _telemetry
-from dualtower_clients._calls import Outcome
+from dualtower_clients._calls import Outcome, instance_in
 from dualtower_clients._failure import Failures
+from dualtower_clients._links import Links
 from dualtower_clients._operations import Operation
 from dualtower_clients._traffic import Attempt, CallPlan, Traffic
 from dualtower_clients.errors import ClientError
@@ -41,6 +43,8 @@ class AsyncChannelPool:
         self._traffic = Traffic(targets, policy)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channels: list[grpc.aio.Channel] = []
+        self._links = Links([])
+        self._on_lost: Callable[[], None] | None = None
         self._methods: dict[tuple[int, str], Any] = {}
         self._closing = asyncio.Event()
 
@@ -64,7 +68,9 @@ class AsyncChannelPool:
             while True:
                 attempt, outcome = await self._round(plan, operation, pairs)
                 if outcome.raw is not None:
-                    return operation.read(plan.reply(attempt, outcome.raw), plan.facts(attempt))
+                    self._links.answered(attempt.replica.index)
+                    reply = plan.reply(attempt, outcome.raw, outcome.instance)
+                    return operation.read(reply, plan.facts(attempt))
                 if self._closing.is_set():
                     raise self._traffic.closed_error(operation.model)
                 pause_s = plan.pause_s(outcome)
@@ -72,6 +78,11 @@ class AsyncChannelPool:
                     raise await self._failure(plan, attempt, outcome)
                 if await self._closes_within(pause_s):
                     raise self._traffic.closed_error(operation.model)
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """Has `on_lost` called before the first request after a connection was lost."""
+        self._on_lost = on_lost
+        self._links.watch(on_lost)
 
     async def close(self) -> None:
         """Ends the connections; running calls end as CallCancelled."""
@@ -86,6 +97,9 @@ class AsyncChannelPool:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._channels = [_open(target, self._settings) for target in self._targets]
+            self._links = Links([channel.get_state for channel in self._channels])
+            if self._on_lost is not None:
+                self._links.watch(self._on_lost)
             self._loop = loop
         elif loop is not self._loop:
             raise UsageError(
@@ -132,16 +146,16 @@ class AsyncChannelPool:
             raise self._traffic.closed_error(operation.model)
         method = self._method(attempt, operation)
         try:
-            raw: bytes = await method(
-                operation.request, timeout=attempt.timeout_s, metadata=[*pairs, *token]
-            )
+            call = method(operation.request, timeout=attempt.timeout_s, metadata=[*pairs, *token])
+            raw: bytes = await call
+            instance = instance_in(await call.initial_metadata())
         except grpc.RpcError as error:
             return Outcome(None, error.code(), error.details() or "")
         except grpc.aio.UsageError as error:  # "Channel is closed."
             if self._closing.is_set():
                 raise self._traffic.closed_error(operation.model) from error
             raise
-        return Outcome(raw)
+        return Outcome(raw, instance=instance)
 
     async def _authorization(self, attempt: Attempt) -> Metadata:
         address = attempt.replica.address
@@ -163,6 +177,7 @@ class AsyncChannelPool:
         return True
 
     def _method(self, attempt: Attempt, operation: Operation[Any]) -> Any:
+        self._links.look(attempt.replica.index)
         key = (attempt.replica.index, operation.method)
         method = self._methods.get(key)
         if method is None:

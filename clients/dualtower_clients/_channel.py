@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
 
 from dualtower_clients import _connection, _telemetry
-from dualtower_clients._calls import Outcome
+from dualtower_clients._calls import Outcome, instance_in
 from dualtower_clients._failure import Failures
+from dualtower_clients._links import Links, state_reader
 from dualtower_clients._operations import Operation
 from dualtower_clients._traffic import Attempt, CallPlan, Traffic
 from dualtower_clients.settings import CallPolicy, ChannelSettings, Metadata
@@ -41,7 +43,9 @@ class ChannelPool:
         self._failures = Failures(settings.tls)
         self._tracer = _telemetry.tracer_of(settings)
         self._traffic = Traffic(targets, policy)
-        self._channels = [_open(target, settings) for target in targets]
+        opened = [_open(target, settings) for target in targets]
+        self._links = Links([state_reader(channel) for channel in opened])
+        self._channels = [grpc.intercept_channel(one, *settings.interceptors) for one in opened]
         self._methods: dict[tuple[int, str], Any] = {}
         self._closing = threading.Event()
 
@@ -64,7 +68,9 @@ class ChannelPool:
             while True:
                 attempt, outcome = self._round(plan, operation, pairs)
                 if outcome.raw is not None:
-                    return operation.read(plan.reply(attempt, outcome.raw), plan.facts(attempt))
+                    self._links.answered(attempt.replica.index)
+                    reply = plan.reply(attempt, outcome.raw, outcome.instance)
+                    return operation.read(reply, plan.facts(attempt))
                 if self._closing.is_set():
                     raise self._traffic.closed_error(operation.model)
                 pause_s = plan.pause_s(outcome)
@@ -72,6 +78,10 @@ class ChannelPool:
                     raise self._failures.named(outcome, plan.facts(attempt), left_s=plan.left_s)
                 if self._closing.wait(pause_s):
                     raise self._traffic.closed_error(operation.model)
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """Has `on_lost` called before the first request after a connection was lost."""
+        self._links.watch(on_lost)
 
     def close(self) -> None:
         """Ends the connections; running calls end as CallCancelled."""
@@ -148,7 +158,8 @@ class ChannelPool:
     def _send(self, attempt: Attempt, operation: Operation[Any], pairs: Metadata) -> Outcome:
         method = self._method(attempt, operation)
         try:
-            return Outcome(method(operation.request, **self._arguments(attempt, pairs)))
+            raw, call = method.with_call(operation.request, **self._arguments(attempt, pairs))
+            return Outcome(raw, instance=instance_in(call.initial_metadata()))
         except grpc.RpcError as error:
             return Outcome(None, error.code(), error.details() or "")
 
@@ -157,6 +168,7 @@ class ChannelPool:
         return {"timeout": attempt.timeout_s, "metadata": [*pairs, *token]}
 
     def _method(self, attempt: Attempt, operation: Operation[Any]) -> Any:
+        self._links.look(attempt.replica.index)
         key = (attempt.replica.index, operation.method)
         method = self._methods.get(key)
         if method is None:
@@ -171,10 +183,8 @@ def _open(target: str, settings: ChannelSettings) -> grpc.Channel:
     compression = _connection.compression_of(settings)
     credentials = _connection.credentials_of(settings.tls)
     if credentials is None:
-        channel = grpc.insecure_channel(target, options=options, compression=compression)
-    else:
-        channel = grpc.secure_channel(target, credentials, options=options, compression=compression)
-    return grpc.intercept_channel(channel, *settings.interceptors)
+        return grpc.insecure_channel(target, options=options, compression=compression)
+    return grpc.secure_channel(target, credentials, options=options, compression=compression)
 
 
 def _outcome_of(call: Any) -> Outcome:
@@ -182,7 +192,7 @@ def _outcome_of(call: Any) -> Outcome:
         return Outcome(None, grpc.StatusCode.CANCELLED, "")
     error = call.exception()
     if error is None:
-        return Outcome(call.result())
+        return Outcome(call.result(), instance=instance_in(call.initial_metadata()))
     if isinstance(error, grpc.RpcError):
         return Outcome(None, error.code(), error.details() or "")
     raise error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -17,7 +17,9 @@ __all__ = ["authorization", "compression_of", "credentials_of", "options_for", "
 _RECONNECT: tuple[tuple[str, Any], ...] = (
     # a server that comes back is found soon (gRPC's own: after 1 s, then up to 120 s)
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # the time of one attempt to connect, whatever its name says, and TLS over a slow network takes
+    # a second of it (gRPC's own: 20 s, in which a silent replica would keep a call from the others)
+    ("grpc.min_reconnect_backoff_ms", 3000),
     ("grpc.max_reconnect_backoff_ms", 2000),
     # a name that points elsewhere is noticed soon after its connections broke (gRPC's own: 30 s)
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
@@ -39,6 +41,8 @@ def targets_of(address: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: no address, or one that is none.
     """
+    if not isinstance(address, Iterable):
+        raise UsageError(f"an address is a text such as 'localhost:8500', got {address!r}")
     targets = (address,) if isinstance(address, str) else tuple(address)
     if not targets:
         raise UsageError("an address has to be given, such as 'localhost:8500'; got an empty list")
@@ -60,6 +64,8 @@ def options_for(target: str, settings: ChannelSettings) -> list[tuple[str, Any]]
     if settings.keep_alive_s is not None:
         options["grpc.keepalive_time_ms"] = int(settings.keep_alive_s * 1000)
         options["grpc.keepalive_timeout_ms"] = int(settings.keep_alive_timeout_s * 1000)
+        # the pings by which gRPC measures bandwidth stand in for these, with a timeout of a minute
+        options["grpc.http2.ping_timeout_ms"] = int(settings.keep_alive_timeout_s * 1000)
         options["grpc.keepalive_permit_without_calls"] = 1
         options["grpc.http2.max_pings_without_data"] = 0
     if settings.tls is not None and settings.tls.host_name is not None:

@@ -37,7 +37,9 @@ PACKED = {
 }
 
 
-def of_content(content: bytes | memoryview, kind: WireType, count: int) -> NDArray[Any]:
+def of_content(
+    content: bytes | memoryview, kind: WireType, count: int, *, aligned: bool = True
+) -> NDArray[Any]:
     """The elements of a `tensor_content`; they share its memory where they can.
 
     Raises:
@@ -52,7 +54,7 @@ def of_content(content: bytes | memoryview, kind: WireType, count: int) -> NDArr
         )
     if kind.name == "bool" and np.frombuffer(content, np.uint8).max() > 1:
         raise TensorError("tensor_content has a bool that is neither 0 nor 1")
-    return _of_memory(content, _dtypes.numpy_of(kind))
+    return _of_memory(content, _dtypes.numpy_of(kind), aligned=aligned)
 
 
 def of_packed(payload: memoryview, kind: WireType) -> NDArray[Any]:
@@ -97,9 +99,11 @@ def fill(found: NDArray[Any], kind: WireType, count: int, limit_bytes: int) -> N
     return filled
 
 
-def _of_memory(memory: bytes | memoryview, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _of_memory(
+    memory: bytes | memoryview, dtype: np.dtype[Any], *, aligned: bool = True
+) -> NDArray[Any]:
     array: NDArray[Any] = np.frombuffer(memory, dtype)
-    if not array.flags.aligned:  # code in C, and numpy's own fast paths, count on it
+    if aligned and not array.flags.aligned:  # code in C, and numpy's own fast paths, count on it
         array = np.frombuffer(memory, np.uint8).copy().view(dtype)  # as bytes: several times faster
     return array
 

@@ -1,23 +1,26 @@
 """Requests made of examples: names and values, as Classify, Regress and MultiInference take. Pure.
 
 {"age": 31, "clicks": [0.5, 2.0], "country": "CH"} ─► int64_list, float_list, bytes_list
+tf.train.Example, or its bytes                     ─► as it is
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
+from google.protobuf.message import Message
 
 from dualtower.errors import UsageError
+from dualtower_clients._messages import is_message, read_message
 from dualtower_clients.errors import TensorError
 from dualtower_clients.proto import examples_pb2, inference_pb2
 
 __all__ = ["Example", "Task", "classification", "multi_inference", "regression"]
 
 # values are int, float, str, bytes, or a list or 1-D array of one of them
-Example = Mapping[str, Any]
+Example: TypeAlias = "Mapping[str, Any] | Message | bytes"
 Task = Literal["classify", "regress"]
 
 _METHOD_NAMES = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
@@ -63,8 +66,10 @@ def multi_inference(
 
 
 def _input(model: str, examples: Sequence[Example], context: Example | None) -> examples_pb2.Input:
-    if isinstance(examples, Mapping):
-        raise UsageError("examples are a list of mappings, got one mapping; put it into a list")
+    if isinstance(examples, (Mapping, str)) or is_message(examples):
+        raise UsageError(f"examples are a list, got {examples!r:.100}; put it into a list")
+    if not isinstance(examples, Iterable):
+        raise UsageError(f"examples are a list of mappings, got {examples!r:.100}")
     listed = [_example(one, f"example {place} of {model!r}") for place, one in enumerate(examples)]
     if context is None:
         return examples_pb2.Input(example_list=examples_pb2.ExampleList(examples=listed))
@@ -77,9 +82,20 @@ def _input(model: str, examples: Sequence[Example], context: Example | None) -> 
 
 
 def _example(values: Example, where: str) -> examples_pb2.Example:
+    if is_message(values):
+        return read_message(values, examples_pb2.Example, where)
+    if not isinstance(values, Mapping):
+        raise UsageError(
+            f"{where} must be a mapping of names to values, or a tf.train.Example, "
+            f"got {values!r:.100}"
+        )
     example = examples_pb2.Example()
     for name, value in values.items():
-        _fill(example.features.feature[name], value, f"feature {name!r} of {where}")
+        try:
+            feature = example.features.feature[name]
+        except (TypeError, ValueError) as error:  # ValueError: half of a surrogate pair
+            raise TensorError(f"{where} has a feature of the name {name!r}: {error}") from error
+        _fill(feature, value, f"feature {name!r} of {where}")
     return example
 
 
@@ -93,7 +109,7 @@ def _fill(feature: examples_pb2.Feature, value: Any, where: str) -> None:
         if kinds == {int}:
             feature.int64_list.value.extend(int(element) for element in elements)
         elif kinds <= {int, float}:
-            feature.float_list.value.extend(float(element) for element in elements)
+            feature.float_list.value.extend(_floats(elements))
         elif kinds == {bytes}:
             feature.bytes_list.value.extend(_as_bytes(element) for element in elements)
         else:
@@ -116,6 +132,16 @@ def _kind(element: Any) -> type:
     if isinstance(element, (float, np.floating)):
         return float
     return bytes if isinstance(element, (str, bytes)) else object
+
+
+def _floats(elements: list[Any]) -> list[float]:
+    wide = np.array([float(element) for element in elements])
+    with np.errstate(over="ignore"):
+        lost = np.isfinite(wide) & ~np.isfinite(wide.astype(np.float32))
+    if lost.any():
+        raise OverflowError("features are float32, which holds no number as large")
+    numbers: list[float] = wide.tolist()
+    return numbers
 
 
 def _as_bytes(element: str | bytes) -> bytes:

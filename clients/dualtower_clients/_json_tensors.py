@@ -8,7 +8,6 @@ complex        {"re": 1, "im": 2}
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,16 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualtower.errors import UsageError
-from dualtower_clients import _dtypes
+from dualtower_clients import _dtypes, codec
+from dualtower_clients._dtypes import BFLOAT16
+from dualtower_clients.proto.tensor_pb2 import TensorProto
 from dualtower_clients.results import Signature, TensorSpec
 
-__all__ = ["array_of", "columns_of", "json_of"]
+__all__ = ["array_of", "bytes_of", "columns_of", "json_of", "tensor_of"]
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_MAX_RANK = 64  # numpy's own limit
+
+
+def tensor_of(alias: str, spec: TensorSpec, value: Any) -> TensorProto:
+    """The tensor that an input wants, out of nested lists.
+
+    Raises:
+        UsageError: a value, the nesting or the shape does not fit.
+    """
+    return codec.encode(array_of(alias, spec, value), dtype=spec.dtype)
 
 
 def array_of(alias: str, spec: TensorSpec, value: Any) -> NDArray[Any]:
-    """The array that an input wants, out of nested lists.
+    """The array that an input wants, out of nested lists; of bfloat16 it holds float32.
 
     Raises:
         UsageError: a value, the nesting or the shape does not fit.
@@ -36,20 +47,25 @@ def array_of(alias: str, spec: TensorSpec, value: Any) -> NDArray[Any]:
         raise UsageError(f"input {alias!r} is {spec.dtype}, which has no form in JSON")
     leaves: list[Any] = []
     shape = _flatten(alias, value, leaves)
-    if spec.shape is not None and not _fits(shape, spec.shape):
-        raise UsageError(
-            f"input {alias!r} is {spec.dtype} {_words(spec.shape)}, got values of shape "
-            f"{_words(shape)}"
-        )
+    fitted = shape if spec.shape is None else _fitted(shape, spec.shape)
+    if fitted is None:
+        raise UsageError(f"input {alias!r} is {spec.words}, got values of shape {_words(shape)}")
     read = _READERS[_class_of(spec.dtype)]
-    dtype = _dtypes.numpy_of(kind)
+    dtype = np.dtype(np.float32) if kind.number == BFLOAT16 else _dtypes.numpy_of(kind)
     flat = np.empty(len(leaves), dtype)
-    for place, leaf in enumerate(leaves):
-        try:
-            flat[place] = read(leaf)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise UsageError(f"input {alias!r} is {spec.dtype}, got {leaf!r}: {error}") from error
-    return flat.reshape(shape)
+    values = []
+    with np.errstate(over="ignore"):  # it is refused below
+        for place, leaf in enumerate(leaves):
+            try:
+                values.append(read(leaf))
+                flat[place] = values[-1]
+            except (TypeError, ValueError, OverflowError) as error:
+                raise UsageError(
+                    f"input {alias!r} is {spec.dtype}, got {leaf!r}: {error}"
+                ) from error
+    if flat.dtype.kind in "fc":
+        _refuse_overflow(alias, kind, flat, np.array(values, np.complex128))
+    return flat.reshape(fitted)
 
 
 def columns_of(signature: Signature, rows: Sequence[Any]) -> dict[str, Any]:
@@ -92,13 +108,53 @@ def json_of(array: NDArray[Any]) -> Any:
     return wide.tolist() if np.isfinite(wide).all() else _nested(wide, _number)
 
 
-def _flatten(alias: str, value: Any, leaves: list[Any]) -> tuple[int, ...]:
+def bytes_of(leaf: Any) -> bytes:
+    """The bytes of a text, or of {"b64": "..."}.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: UTF-8 has no bytes for it, or it is no base64.
+    """
+    if isinstance(leaf, str):
+        try:
+            return leaf.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                'UTF-8 cannot hold it; give bytes that are no text as {"b64": "..."}'
+            ) from error
+    if isinstance(leaf, Mapping) and set(leaf) == {"b64"} and isinstance(leaf["b64"], str):
+        digits = "".join(leaf["b64"].split()).rstrip("=")  # as TensorFlow Serving, which needs none
+        try:
+            return base64.b64decode(digits + -len(digits) % 4 * "=", validate=True)
+        except ValueError as error:
+            raise ValueError(f"no base64 ({error})") from error
+    raise TypeError('a text or {"b64": "..."} is wanted')
+
+
+def _refuse_overflow(
+    alias: str, kind: _dtypes.WireType, flat: NDArray[Any], given: NDArray[np.complex128]
+) -> None:
+    """Refuses finite numbers for which the dtype has no number but infinity."""
+    if kind.number == BFLOAT16:
+        flat = codec.decode(codec.encode(flat, dtype=kind.name)).astype(np.float32)
+    for sent, meant in ((flat.real, given.real), (flat.imag, given.imag)):
+        lost = np.flatnonzero(np.isfinite(meant) & ~np.isfinite(sent))
+        if lost.size:
+            raise UsageError(
+                f"input {alias!r} is {kind.name}, which holds no number as large as "
+                f'{float(meant[lost[0]])!r}; write "Infinity" if that is meant'
+            )
+
+
+def _flatten(alias: str, value: Any, leaves: list[Any], depth: int = 0) -> tuple[int, ...]:
     if not isinstance(value, list):
         leaves.append(value)
         return ()
+    if depth == _MAX_RANK:
+        raise UsageError(f"input {alias!r} has lists more than {_MAX_RANK} deep in one another")
     if not value:
         return (0,)
-    shapes = {_flatten(alias, one, leaves) for one in value}
+    shapes = {_flatten(alias, one, leaves, depth + 1) for one in value}
     if len(shapes) > 1:
         raise UsageError(
             f"input {alias!r} has lists of different lengths side by side: "
@@ -107,12 +163,17 @@ def _flatten(alias: str, value: Any, leaves: list[Any]) -> tuple[int, ...]:
     return (len(value), *shapes.pop())
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    if 0 in shape:  # [] is empty at any depth
-        return len(shape) <= len(wanted)
-    return len(shape) == len(wanted) and all(
+def _fitted(shape: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of the values as it is wanted; None where it cannot be.
+
+    An empty list says nothing of the dimensions within it, which are then those that are wanted.
+    """
+    if 0 in shape:
+        shape += tuple(max(size, 0) for size in wanted[len(shape) :])
+    fits = len(shape) == len(wanted) and all(
         want in (-1, size) for size, want in zip(shape, wanted, strict=True)
     )
+    return shape if fits else None
 
 
 def _words(shape: Sequence[int]) -> str:
@@ -121,17 +182,6 @@ def _words(shape: Sequence[int]) -> str:
 
 def _class_of(dtype: str) -> str:
     return dtype.rstrip("0123456789").removeprefix("b" if dtype == "bfloat16" else "")
-
-
-def _read_text(leaf: Any) -> bytes:
-    if isinstance(leaf, str):
-        return leaf.encode("utf-8", "surrogatepass")
-    if isinstance(leaf, Mapping) and set(leaf) == {"b64"}:
-        try:
-            return base64.b64decode(leaf["b64"], validate=True)
-        except (binascii.Error, TypeError) as error:
-            raise ValueError(f"no base64 ({error})") from error
-    raise TypeError('a text or {"b64": "..."} is wanted')
 
 
 def _read_bool(leaf: Any) -> bool:
@@ -161,7 +211,7 @@ def _read_complex(leaf: Any) -> complex:
 
 
 _READERS = {
-    "string": _read_text,
+    "string": bytes_of,
     "bool": _read_bool,
     "int": _read_int,
     "uint": _read_int,

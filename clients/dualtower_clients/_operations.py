@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from numpy.typing import ArrayLike
-
 from dualtower.errors import UsageError
 from dualtower_clients import _calls, _examples, _requests, _responses
 from dualtower_clients._calls import CallFacts, Reply
 from dualtower_clients._examples import Example, Task
+from dualtower_clients._predict_bytes import Input
 from dualtower_clients.proto import management_pb2
 from dualtower_clients.results import (
     Classifications,
@@ -61,7 +60,7 @@ class Operation(Generic[T]):
 
 def predict(
     model: str,
-    inputs: Mapping[str, ArrayLike],
+    inputs: Mapping[str, Input],
     *,
     signature: str,
     outputs: Iterable[str],
@@ -155,6 +154,4 @@ def check_single(addresses: Sequence[str]) -> None:
 def reload(config: management_pb2.ModelServerConfig) -> Operation[None]:
     """HandleReloadConfigRequest; a second one could undo what somebody did in between."""
     request = management_pb2.ReloadConfigRequest(config=config).SerializeToString()
-    return Operation(
-        _calls.RELOAD, "all of them", request, lambda reply, facts: None, is_repeatable=False
-    )
+    return Operation(_calls.RELOAD, "", request, lambda reply, facts: None, is_repeatable=False)

@@ -22,7 +22,10 @@ _SILENCE_S = 1.0
 
 @dataclass(frozen=True)
 class Pair:
-    """Descriptions that agree, by model name; the versions are those that were asked."""
+    """Descriptions that agree, by model name; the versions are those that were asked.
+
+    `instance` is the run of the server that gave them, "" where it names none.
+    """
 
     descriptions: Mapping[str, Description]
     address: str
@@ -30,6 +33,7 @@ class Pair:
     dim: int
     history_items: int
     k_max: int
+    instance: str = ""
 
     def answers_for(self, model: str, version: int) -> bool:
         """Whether this version of this model is the one that was checked."""
@@ -61,7 +65,11 @@ class Pair:
 
 
 def check_pair(
-    descriptions: Mapping[str, Description], *, address: str, expected: str | None
+    descriptions: Mapping[str, Description],
+    *,
+    address: str,
+    expected: str | None,
+    instance: str = "",
 ) -> Pair:
     """The pair, if all models carry one fingerprint and it is the expected one.
 
@@ -69,6 +77,7 @@ def check_pair(
         descriptions: by model name, at least one.
         address: named in the error.
         expected: the fingerprint of the bundle or index that the caller holds, if any.
+        instance: the run of the server that all of them are of.
 
     Raises:
         BundleMismatch: two models differ, or the server differs from the caller.
@@ -98,6 +107,7 @@ def check_pair(
         first.dim,
         first.history_items,
         min(one.k_max for one in descriptions.values()),
+        instance,
     )
 
 
@@ -127,21 +137,23 @@ class KnownPairs:
         """The pair of the last answer: the next one may be of another."""
         return self._current
 
-    def covering(self, address: str, model: str, version: int) -> Pair | None:
+    def covering(self, address: str, model: str, version: int, instance: str = "") -> Pair | None:
         """The pair that an answer which came just now belongs to, if that was checked."""
         with self._lock:
             if not self._is_heard(address):
                 return None
-            pair = self.covered_once(address, model, version)
+            pair = self.covered_once(address, model, version, instance)
             if pair is not None:
                 self._heard_s[address] = self._now_s()
                 self._current = pair
             return pair
 
-    def covered_once(self, address: str, model: str, version: int) -> Pair | None:
+    def covered_once(
+        self, address: str, model: str, version: int, instance: str = ""
+    ) -> Pair | None:
         """The pair that such an answer belonged to before the address was silent."""
         for pair in self._pairs.get(address, ()):
-            if pair.answers_for(model, version):
+            if pair.instance == instance and pair.answers_for(model, version):
                 return pair
         return None
 

@@ -10,26 +10,31 @@ small, or that is not as everyone writes it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
+from google.protobuf.message import Message
 from numpy.typing import ArrayLike
 
 from dualtower_clients import _wire, codec
 from dualtower_clients._arrays import MAX_MESSAGE_BYTES
+from dualtower_clients._messages import is_kind
 from dualtower_clients.errors import TensorError
 from dualtower_clients.proto.inference_pb2 import ModelSpec, PredictRequest, PredictResponse
 from dualtower_clients.proto.tensor_pb2 import TensorProto
 
-__all__ = ["read_response", "write_request"]
+__all__ = ["Input", "read_response", "write_request"]
 
 _INPUTS, _OUTPUTS = 2, 1  # field numbers: of the maps,
 _KEY, _VALUE = 1, 2  # and of an entry of any map
 _LARGE_BYTES = 4096  # a smaller message is read by protobuf sooner than by hand
 
+Input: TypeAlias = "ArrayLike | Message"  # a TensorProto, ours or TensorFlow's
+
 
 def write_request(
-    spec: ModelSpec, inputs: Mapping[str, ArrayLike], outputs: Iterable[str] = ()
+    spec: ModelSpec, inputs: Mapping[str, Input], outputs: Iterable[str] = ()
 ) -> bytes:
-    """A PredictRequest; `outputs` empty asks for all of them.
+    """A PredictRequest; `outputs` empty asks for all of them. Tensors travel as they are.
 
     Raises:
         TensorError: an input cannot travel, or all of them are too large for one message.
@@ -39,7 +44,7 @@ def write_request(
     ]
     for alias, value in inputs.items():
         try:
-            key, tensor = alias.encode(), codec.encoded_parts(value)
+            key, tensor = alias.encode(), _parts(value)
         except (TensorError, UnicodeEncodeError) as error:
             raise TensorError(
                 f"input {alias!r} of {spec.name!r}: {error}", model=spec.name
@@ -55,6 +60,16 @@ def write_request(
             model=spec.name,
         )
     return b"".join(parts)
+
+
+def _parts(value: Input) -> list[bytes | memoryview]:
+    if not isinstance(value, Message):
+        return codec.encoded_parts(value)
+    if not is_kind(value, TensorProto):
+        raise TensorError(
+            f"a message of the type {value.DESCRIPTOR.name} cannot be sent, only TensorProto"
+        )
+    return [value.SerializeToString()]
 
 
 def read_response(raw: bytes) -> tuple[ModelSpec, dict[str, TensorProto | memoryview]]:

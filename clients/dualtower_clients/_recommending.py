@@ -11,7 +11,6 @@ back in, errors included.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dualtower.errors import BundleMismatch, UsageError
-from dualtower_clients import _requests, _responses
+from dualtower_clients import _given, _requests, _responses
 from dualtower_clients._calls import CallFacts
 from dualtower_clients._pair import KnownPairs, Pair, check_pair
 from dualtower_clients.errors import DeadlineExceeded, ModelNotFound, ServerUnreachable
@@ -38,6 +37,7 @@ __all__ = [
     "Recommending",
     "Step",
     "Steps",
+    "instance_of",
 ]
 
 MODELS = ("user_tower", "item_tower", "recommender")
@@ -46,6 +46,13 @@ _FLEET_ATTEMPTS = 16  # to meet a server of a fleet that has a version
 _FLEET_SCHEMES = ("dns:", "ipv4:", "ipv6:", "xds:")
 
 T = TypeVar("T")
+
+
+class Where(NamedTuple):
+    """Who answered: an address, and which run of a server there, "" where it names none."""
+
+    address: str
+    instance: str
 
 
 class Histories(NamedTuple):
@@ -88,12 +95,14 @@ class Need:
         model: that answered; "" before there is an answer.
         version: of the model.
         address: where it answered.
+        instance: the run of the server there, where it names one.
         anew: what is known does not do.
     """
 
     model: str = ""
     version: int = 0
     address: str = ""
+    instance: str = ""
     anew: bool = False
 
 
@@ -110,10 +119,8 @@ class Budget:
     """
 
     def __init__(self, timeout_s: float, address: str) -> None:
-        if not math.isfinite(timeout_s):
-            raise UsageError(f"timeout_s must be a number of seconds, got {timeout_s!r}")
-        self._timeout_s, self._address = timeout_s, address
-        self._deadline_s = time.monotonic() + timeout_s
+        self._timeout_s, self._address = _given.seconds(timeout_s, "timeout_s"), address
+        self._deadline_s = time.monotonic() + self._timeout_s
 
     def left_s(self) -> float:
         """What is left of it.
@@ -144,12 +151,17 @@ class Recommending:
         version: that is asked for, of all three models.
 
     Raises:
-        UsageError: a label and a version.
+        UsageError: a label and a version, or one that is none.
     """
 
     def __init__(self, *, expected: str | None, label: str | None, version: int | None) -> None:
         if label is not None and version is not None:
             raise UsageError(f"give the label {label!r} or the version {version}, not both")
+        for name, said in (("label", label), ("expect_fingerprint", expected)):
+            if said is not None and (not isinstance(said, str) or not said):
+                raise UsageError(f"{name} must be a text that is not empty, or None, got {said!r}")
+        if version is not None and _given.count(version, "version") < 0:
+            raise UsageError(f"version must not be negative, got {version}")
         self._expected, self._label, self._version = expected, label, version
         self._known = KnownPairs()
 
@@ -162,20 +174,17 @@ class Recommending:
         exclude: Sequence[Sequence[str]] | None,
     ) -> Steps[list[Recommendation]]:
         """The best `k` items of each history."""
+        k, given = _given.count(k, "k"), _given.histories(histories)
+        excluded = _given.exclusions(exclude, len(given))
         pair: Pair = yield Need()
         pair.check_k(k)
-        excluded = [()] * len(histories) if exclude is None else exclude
-        if len(excluded) != len(histories):
-            raise UsageError(
-                f"exclude has {len(excluded)} lists for {len(histories)} histories; give one each"
-            )
-        if not histories:
+        if not given:
             return []
-        rows = _requests.history_rows(histories, pair.history_items)
+        rows = _requests.history_rows(given, pair.history_items)
         if source is BY_IDS:  # what the models no longer read is still known
             excluded = [
                 [*row, *_requests.beyond(history, pair.history_items)]
-                for row, history in zip(excluded, histories, strict=True)
+                for row, history in zip(excluded, given, strict=True)
             ]
         inputs = {
             source.alias: _strings(rows),
@@ -193,17 +202,17 @@ class Recommending:
         self, source: Histories, histories: Sequence[Sequence[str]]
     ) -> Steps[Embeddings]:
         """A vector for each history."""
+        given = _given.histories(histories)
         pair: Pair = yield Need()
-        rows = _requests.history_rows(histories, pair.history_items)
+        rows = _requests.history_rows(given, pair.history_items)
         question = Question("user_tower", source.signature, {source.alias: _strings(rows)})
         return (yield from self._embed(question, len(rows)))
 
     def embed_items(self, texts: Sequence[str]) -> Steps[Embeddings]:
         """A vector for each item text."""
-        if isinstance(texts, (str, bytes)):
-            raise UsageError(f"embed_items takes a list of texts, got {texts!r}")
-        question = Question("item_tower", "serving_default", {"text": _strings(texts)})
-        return (yield from self._embed(question, len(texts)))
+        given = _given.texts(texts, "embed_items")
+        question = Question("item_tower", "serving_default", {"text": _strings(given)})
+        return (yield from self._embed(question, len(given)))
 
     def describe(self) -> Steps[Mapping[str, Description]]:
         """What the three models of whoever answers say of themselves, asked anew."""
@@ -215,13 +224,17 @@ class Recommending:
         pair: Pair = yield Need(anew=True)
         return pair
 
+    def connection_lost(self) -> None:
+        """Whoever answers over the next connection may serve another bundle. Any thread."""
+        self._known.forget()
+
     def covering(self, need: Need) -> Pair | None:
         """The pair that is known to meet this need."""
         if need.anew:
             return None
         if not need.model:
             return self._known.current
-        return self._known.covering(need.address, need.model, need.version)
+        return self._known.covering(need.address, need.model, need.version, need.instance)
 
     def check(self, need: Need) -> Steps[Pair]:
         """The pair, from its models' own words, unless somebody has asked for them meanwhile."""
@@ -248,13 +261,14 @@ class Recommending:
             era = self._known.era
             try:
                 answer: Prediction = yield question
-            except ServerUnreachable:
+            except (ModelNotFound, ServerUnreachable):  # what is loaded next may be another bundle
                 self._known.forget()
                 raise
             if answer.failures:  # whoever answered now may serve another bundle than before
                 era = self._known.forget()
             try:
-                pair: Pair = yield Need(question.model, answer.version, answer.address)
+                instance = instance_of(answer)
+                pair: Pair = yield Need(question.model, answer.version, answer.address, instance)
             except (ModelNotFound, ServerUnreachable):
                 # this version was unloaded, or its server lost, between the answer and the check
                 self._known.forget()
@@ -262,9 +276,9 @@ class Recommending:
                 if losses == _SWAP_ATTEMPTS:
                     raise
                 continue
-            if self._known.era == era:
+            if self._known.era == era and pair.instance == instance:
                 return answer, pair
-            # another call has lost a server meanwhile, and it may have been this answer's
+            # a server was lost meanwhile, or replaced, and it may have been this answer's
 
     def _embed(self, question: Question, rows: int) -> Steps[Embeddings]:
         if not rows:
@@ -286,11 +300,12 @@ class Recommending:
 
     def _confirmed(self, need: Need) -> Steps[Pair | None]:
         """The pair that the answer would have been of before a silence, if it is there still."""
-        pair = self._known.covered_once(need.address, need.model, need.version)
+        pair = self._known.covered_once(need.address, need.model, need.version, need.instance)
         if pair is None:
             return None
-        said, _ = yield from self._description(need.model, need.version, need.address)
-        return pair if said.fingerprint == pair.fingerprint else None
+        said, where = yield from self._description(need.model, need.version, need.address)
+        same = said.fingerprint == pair.fingerprint and where.instance == pair.instance
+        return pair if same else None
 
     def _described_for(self, need: Need) -> Steps[Pair]:
         if not need.model:
@@ -313,18 +328,27 @@ class Recommending:
     def _described(self, versions: Mapping[str, int], address: str | None) -> Steps[Pair]:
         """The three models at one address, that of the first answer unless one is given."""
         descriptions: dict[str, Description] = {}
+        where = None
         for model in MODELS:
             version = versions.get(model)
             if descriptions and version is None and _is_fleet(address or ""):
                 version = next(iter(descriptions.values())).version
-            said, address = yield from self._description(model, version, address)
-            descriptions[model] = said
-        assert address is not None
-        return check_pair(descriptions, address=address, expected=self._expected)
+            before = where
+            said, where = yield from self._description(model, version, address)
+            if before is not None and where.instance != before.instance:
+                self._known.forget()  # it was replaced between two words: `check` asks again
+            address, descriptions[model] = where.address, said
+        assert where is not None
+        return check_pair(
+            descriptions,
+            address=where.address,
+            expected=self._expected,
+            instance=where.instance,
+        )
 
     def _description(
         self, model: str, version: int | None, address: str | None
-    ) -> Steps[tuple[Description, str]]:
+    ) -> Steps[tuple[Description, Where]]:
         """What a model says of itself, and where it said so."""
         question = self._chosen(Question(model, "describe", version=version, address=address))
         is_fleet = question.version is not None and _is_fleet(address or "")
@@ -337,7 +361,8 @@ class Recommending:
                     raise
         if answer.failures:
             self._known.forget()
-        return _responses.description(answer, _facts(answer, model)), answer.address
+        where = Where(answer.address, instance_of(answer))
+        return _responses.description(answer, _facts(answer, model)), where
 
     def _chosen(self, question: Question) -> Question:
         """For the version or the label that this recommender stands for."""
@@ -349,6 +374,11 @@ class Recommending:
 def _is_fleet(address: str) -> bool:
     """Whether several servers may answer in turn under this one name."""
     return address.startswith(_FLEET_SCHEMES)
+
+
+def instance_of(answer: Prediction) -> str:
+    """The run of the server that answered; of a fleet none, whose next answer is another one's."""
+    return "" if _is_fleet(answer.address) else answer.instance
 
 
 def _facts(answer: Prediction, model: str) -> CallFacts:

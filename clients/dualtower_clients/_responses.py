@@ -58,7 +58,7 @@ def prediction(reply: Reply, facts: CallFacts) -> Prediction:
             outputs[alias] = codec.decode(tensors[alias])
         except TensorError as error:
             raise _unreadable(f"output {alias!r}: {error}", facts) from error
-    return Prediction(outputs, *_origin(spec, reply))
+    return Prediction(outputs, *_origin(spec, reply), instance=reply.instance)
 
 
 def classifications(reply: Reply, facts: CallFacts) -> Classifications:
@@ -247,7 +247,7 @@ def _output(answer: Prediction, alias: str, rows: int, facts: CallFacts) -> NDAr
 def _first(answer: Prediction, alias: str, facts: CallFacts) -> Any:
     array = answer.outputs.get(alias)
     if array is None or array.size == 0:
-        raise _unreadable(f"its description has no {alias!r}; is it a model of a bundle?", facts)
+        raise _unreadable(f"its description has no {alias!r}", facts)
     return array.flat[0]
 
 
@@ -271,4 +271,5 @@ def _unreadable(what: str, facts: CallFacts) -> ResponseError:
         "is it a model server of this bundle?",
         address=facts.address,
         model=facts.model,
+        attempts=facts.attempts,
     )

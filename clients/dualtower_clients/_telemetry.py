@@ -62,4 +62,5 @@ def span(tracer: Any, operation: Operation[Any], plan: CallPlan) -> Iterator[Met
             current.set_attribute("error.type", type(error).__name__)
             raise
         finally:
-            current.set_attribute("dualtower.attempts", plan.attempts)
+            for name, value in plan.span_attributes().items():
+                current.set_attribute(name, value)

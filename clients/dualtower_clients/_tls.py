@@ -45,6 +45,11 @@ _HANDSHAKE = (
         "give that authority's certificate as TlsSettings(root_certificates=...)",
     ),
     (
+        "failed to create security handshaker",
+        "a certificate or key of the client cannot be used",
+        "compare them: PEM text, and a key that belongs to its certificate",
+    ),
+    (
         "handshake failed",
         "the TLS handshake failed",
         "compare the TLS settings of both ends",

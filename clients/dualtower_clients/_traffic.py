@@ -16,14 +16,14 @@ itself all the same.
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from dualtower.errors import UsageError
-from dualtower_clients import _fork
+import grpc
+
+from dualtower_clients import _fork, _given
 from dualtower_clients._balance import Balancer, Replica, Verdict
 from dualtower_clients._budget import TokenBucket
 from dualtower_clients._calls import CallFacts, Outcome, Reply, kind_of
@@ -50,6 +50,8 @@ _REPLICA_FAILED = (ServerUnreachable, DeadlineExceeded, ServerFailure)
 _OF_REPLICA_ALONE = (*_RETRIED, *_REPLICA_FAILED, TlsError)
 _MAX_DOUBLINGS = 30  # of a pause; more would not fit a float
 _THROTTLE_CAPACITY = 10.0  # of gRPC's own retry throttling, the value of its examples
+# a client that asks seldom would else go without retries for hours after an outage
+_THROTTLE_REFILL_PER_S = 0.5
 
 
 class Attempt:
@@ -82,7 +84,9 @@ class Traffic:
         self.balancer = Balancer(addresses, policy.balance)
         self.hedging = Hedging(policy.hedge) if policy.hedge else None
         ratio = policy.retry.throttle_ratio if policy.retry else 0.0
-        self.throttle = TokenBucket(capacity=_THROTTLE_CAPACITY, refill=ratio)
+        self.throttle = TokenBucket(
+            capacity=_THROTTLE_CAPACITY, refill=ratio, refill_per_s=_THROTTLE_REFILL_PER_S
+        )
         self.address = ", ".join(addresses)
         self._birth = _fork.guard(self.balancer, self.address)
         self._is_closed = False
@@ -99,12 +103,19 @@ class Traffic:
             CallCancelled: the client is closed.
             ForkedClient: this process was forked from the client's.
             UsageError: `timeout_s` is no time.
+            DeadlineExceeded: it is over already.
         """
         self._birth.check()
         if self._is_closed:
             raise self.closed_error(operation.model)
-        if not math.isfinite(timeout_s):
-            raise UsageError(f"timeout_s must be a number of seconds, got {timeout_s!r}")
+        timeout_s = _given.seconds(timeout_s, "timeout_s")
+        if timeout_s <= 0:
+            raise DeadlineExceeded(
+                f"the time of the call was over before it was sent (timeout_s={timeout_s:g}, model "
+                f"{operation.model!r} at {self.address}); give what needs it more time",
+                address=self.address,
+                model=operation.model,
+            )
         return CallPlan(self, operation, timeout_s, retry=retry and operation.is_repeatable)
 
     def closed_error(self, model: str) -> ClientError:
@@ -132,6 +143,7 @@ class CallPlan:
         self._failures = 0
         self._tried: list[Replica] = []
         self._is_hedged = False
+        self._last: tuple[Replica, grpc.StatusCode] | None = None
         if traffic.hedging:
             traffic.hedging.pay_in()
 
@@ -164,6 +176,7 @@ class CallPlan:
     def end(self, attempt: Attempt, outcome: Outcome) -> None:
         """The attempt has come to its end."""
         verdict = Verdict.GOOD
+        self._last = attempt.replica, outcome.code
         if outcome.raw is not None:
             self._observe(attempt)
             self._traffic.throttle.refill()
@@ -210,16 +223,30 @@ class CallPlan:
             return True
         return not issubclass(kind_of(outcome.code, outcome.details), _OF_REPLICA_ALONE)
 
+    def span_attributes(self) -> dict[str, str | int]:
+        """How the call went, by OpenTelemetry's names for a call of gRPC."""
+        said: dict[str, str | int] = {"dualtower.attempts": self.attempts}
+        if self._last is not None:
+            replica, code = self._last
+            host, _, port = replica.address.rpartition(":")
+            known = host and port.isdigit()
+            said |= {"server.address": host.rpartition("/")[2] if known else replica.address}
+            said |= {"server.port": int(port)} if known else {}
+            said |= {"rpc.grpc.status_code": int(code.value[0])}
+        return said
+
     def facts(self, attempt: Attempt) -> CallFacts:
         """What an error of this call names."""
         return CallFacts(
             attempt.replica.address, self._operation.model, self._timeout_s, self.attempts
         )
 
-    def reply(self, attempt: Attempt, raw: bytes) -> Reply:
+    def reply(self, attempt: Attempt, raw: bytes, instance: str) -> Reply:
         """The answer, with how it came."""
         elapsed_ms = (time.monotonic_ns() - self._begin_ns) / 1e6
-        return Reply(raw, attempt.replica.address, self.attempts, self._failures, elapsed_ms)
+        return Reply(
+            raw, attempt.replica.address, self.attempts, self._failures, elapsed_ms, instance
+        )
 
     def _start(self) -> Attempt:
         replica = self._traffic.balancer.take(avoid=self._tried)

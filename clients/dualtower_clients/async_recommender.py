@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from dualtower.errors import DualtowerError
+from dualtower_clients import _given
 from dualtower_clients._pair import Pair
 from dualtower_clients._recommending import (
     BY_IDS,
@@ -32,7 +34,12 @@ from dualtower_clients.settings import (
 
 __all__ = ["AsyncRecommender"]
 
+if TYPE_CHECKING:
+    from dualtower_clients._async_edge_client import AsyncEdgeClient
+
 _T = TypeVar("_T")
+Client: TypeAlias = "AsyncServingClient | AsyncEdgeClient"
+Open: TypeAlias = "Callable[[str | Sequence[str]], Client]"
 
 
 class AsyncRecommender:
@@ -72,13 +79,72 @@ class AsyncRecommender:
         settings: ChannelSettings = DEFAULT_SETTINGS,
         policy: CallPolicy = DEFAULT_POLICY,
     ) -> None:
-        self._plans = Recommending(expected=expect_fingerprint, label=label, version=version)
-        self._settings, self._policy, self._wait_s = settings, policy, wait_s
-        self._client = AsyncServingClient(
-            address, timeout_s=timeout_s, settings=settings, policy=policy
+        def served_at(where: str | Sequence[str]) -> AsyncServingClient:
+            return AsyncServingClient(where, timeout_s=timeout_s, settings=settings, policy=policy)
+
+        plans = Recommending(expected=expect_fingerprint, label=label, version=version)
+        self._begin(served_at, address, plans, wait_s=_given.seconds(wait_s, "wait_s"))
+
+    @classmethod
+    def from_edge(
+        cls,
+        bundle: str | os.PathLike[str],
+        *,
+        variant: str | None = None,
+        threads: int = 1,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> AsyncRecommender:
+        """The same without a server, as `Recommender.from_edge`.
+
+        A thread of its own computes, a call at a time and in their order, and the event loop goes
+        on meanwhile. The first call, or `connect`, has the files read there. A call ends at its
+        deadline, when its task is cancelled, and when the recommender is closed; it is dropped if
+        its turn has not come. What computes cannot be stopped: it runs to its end in its thread,
+        for nobody, and calls that come after it wait for so long.
+
+        Args:
+            bundle: what `dualtower export` wrote.
+            variant: format of the towers, such as "float32"; None takes the smallest that is there.
+            threads: of each interpreter.
+            timeout_s: the deadline of a call that names none itself, of the first one with the
+                reading of the files.
+
+        Raises:
+            UnavailableError: the extra `edge` is not installed.
+            BundleError: it is no bundle. That a file is missing or damaged, the first call tells.
+
+        Example:
+            async with AsyncRecommender.from_edge("bundle") as recommender:
+                (await recommender.recommend_by_ids(["cj32553"], k=5)).item_ids
+        """
+        from dualtower_clients._async_edge_client import AsyncEdgeClient
+        from dualtower_clients._edge_models import EdgeModels
+
+        models = EdgeModels(bundle, variant=variant, threads=threads)
+        plans = Recommending(expected=None, label=None, version=None)
+        return cls._begun(
+            lambda where: AsyncEdgeClient(models, timeout_s=timeout_s), models.address, plans
         )
-        self._replicas: dict[str, AsyncServingClient] = {}
+
+    @classmethod
+    def _begun(cls, open_client: Open, address: str, plans: Recommending) -> AsyncRecommender:
+        recommender = cls.__new__(cls)
+        recommender._begin(open_client, address, plans)
+        return recommender
+
+    def _begin(
+        self,
+        open_client: Open,
+        address: str | Sequence[str],
+        plans: Recommending,
+        *,
+        wait_s: float = 0.0,
+    ) -> None:
+        self._open, self._plans, self._wait_s = open_client, plans, wait_s
+        self._client = open_client(address)
+        self._replicas: dict[str, Client] = {}
         self._checking = asyncio.Lock()
+        self._client.watch_connections(plans.connection_lost)
 
     @property
     def address(self) -> str:
@@ -180,38 +246,37 @@ class AsyncRecommender:
         """A vector for each item text, [texts, dim] float32."""
         return await self._run(self._plans.embed_items(texts), timeout_s, metadata)
 
-    async def describe(self, *, timeout_s: float | None = None) -> Mapping[str, Description]:
+    async def describe(
+        self, *, timeout_s: float | None = None, metadata: Metadata = ()
+    ) -> Mapping[str, Description]:
         """What the three models say of themselves, asked anew, by model name.
 
         Of several addresses, the models of whichever answers.
         """
-        return await self._run(self._plans.describe(), timeout_s)
+        return await self._run(self._plans.describe(), timeout_s, metadata)
 
     async def status(
-        self, *, timeout_s: float | None = None
+        self, *, timeout_s: float | None = None, metadata: Metadata = ()
     ) -> Mapping[str, tuple[VersionStatus, ...]]:
         """The versions of the three models and their states, by model name."""
         budget = self._budget(timeout_s)
         return {
-            model: await self._client.status(model, timeout_s=budget.left_s()) for model in MODELS
+            model: await self._client.status(model, timeout_s=budget.left_s(), metadata=metadata)
+            for model in MODELS
         }
 
-    async def pinned(self) -> AsyncRecommender:
+    async def pinned(
+        self, *, timeout_s: float | None = None, metadata: Metadata = ()
+    ) -> AsyncRecommender:
         """A client of the pair that answers now, as `Recommender.pinned` gives it.
 
         Example:
             async with await recommender.pinned() as pair:
                 users, items = await pair.embed_users(histories), await pair.embed_items(texts)
         """
-        pair: Pair = await self._run(self._plans.answering(), None)
-        return AsyncRecommender(
-            pair.address,
-            timeout_s=self._client.timeout_s,
-            expect_fingerprint=pair.fingerprint,
-            version=pair.version,
-            settings=self._settings,
-            policy=self._policy,
-        )
+        pair: Pair = await self._run(self._plans.answering(), timeout_s, metadata)
+        plans = Recommending(expected=pair.fingerprint, label=None, version=pair.version)
+        return self._begun(self._open, pair.address, plans)
 
     async def close(self) -> None:
         """Ends the connections; running calls end as CallCancelled."""
@@ -280,15 +345,10 @@ class AsyncRecommender:
         finally:
             self._checking.release()
 
-    def _client_at(self, address: str | None) -> AsyncServingClient:
+    def _client_at(self, address: str | None) -> Client:
         """Of one address, to which gRPC has its connection already."""
         if address is None or len(self._client.addresses) == 1:
             return self._client
         if address not in self._replicas:  # only one task at a time checks
-            self._replicas[address] = AsyncServingClient(
-                address,
-                timeout_s=self._client.timeout_s,
-                settings=self._settings,
-                policy=self._policy,
-            )
+            self._replicas[address] = self._open(address)
         return self._replicas[address]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar
 
-from numpy.typing import ArrayLike
+from google.protobuf.message import Message
 
-from dualtower_clients import _connection, _operations
+from dualtower_clients import _checks, _connection, _given, _operations, _requests
 from dualtower_clients._async_channel import AsyncChannelPool
 from dualtower_clients._examples import Example, Task
 from dualtower_clients._operations import Operation
+from dualtower_clients._predict_bytes import Input
 from dualtower_clients._waiting import POLL_S, Waiting
-from dualtower_clients.errors import ModelNotFound, RetryableError
-from dualtower_clients.proto import management_pb2
+from dualtower_clients.errors import ModelNotFound, RetryableError, TlsError
 from dualtower_clients.results import (
     Classifications,
     ModelMetadata,
@@ -51,7 +51,7 @@ class AsyncServingClient:
         policy: retries, hedges, balancing.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: the address is none, or another argument is not what it has to be.
         ForkedClient: gRPC cannot be used in this process, since it was forked.
 
     Example:
@@ -68,8 +68,10 @@ class AsyncServingClient:
         settings: ChannelSettings = DEFAULT_SETTINGS,
         policy: CallPolicy = DEFAULT_POLICY,
     ) -> None:
+        _checks.kind_of("settings", settings, ChannelSettings)
+        _checks.kind_of("policy", policy, CallPolicy)
         self.addresses = _connection.targets_of(address)
-        self.timeout_s = timeout_s
+        self.timeout_s = _given.above_zero(timeout_s, "timeout_s")
         self._pool = AsyncChannelPool(self.addresses, settings, policy)
 
     @property
@@ -77,10 +79,20 @@ class AsyncServingClient:
         """Where it asks, in words."""
         return ", ".join(self.addresses)
 
+    def watch_connections(self, on_lost: Callable[[], None]) -> None:
+        """Has `on_lost` called before the first request after a connection was lost.
+
+        Whoever answers that request may be another server, with other models.
+
+        Args:
+            on_lost: called by the thread or task that is about to ask; it must not wait.
+        """
+        self._pool.watch(on_lost)
+
     async def predict(
         self,
         model: str,
-        inputs: Mapping[str, ArrayLike],
+        inputs: Mapping[str, Input],
         *,
         signature: str = "serving_default",
         outputs: Iterable[str] = (),
@@ -156,33 +168,49 @@ class AsyncServingClient:
         version: int | None = None,
         label: str | None = None,
         timeout_s: float | None = None,
+        metadata: Metadata = (),
     ) -> ModelMetadata:
         """The signatures of a loaded version, with dtypes, shapes and defaults."""
-        return await self._call(
-            _operations.metadata(model, version=version, label=label), timeout_s
-        )
+        operation = _operations.metadata(model, version=version, label=label)
+        return await self._call(operation, timeout_s, metadata)
 
     async def status(
-        self, model: str, *, version: int | None = None, timeout_s: float | None = None
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        timeout_s: float | None = None,
+        metadata: Metadata = (),
     ) -> tuple[VersionStatus, ...]:
         """Every version the server knows of, highest first, also those unloaded or failed."""
-        return await self._call(_operations.status(model, version=version), timeout_s)
+        return await self._call(_operations.status(model, version=version), timeout_s, metadata)
 
     async def reload(
-        self, config: management_pb2.ModelServerConfig, *, timeout_s: float | None = None
+        self,
+        config: Message | bytes,
+        *,
+        timeout_s: float | None = None,
+        metadata: Metadata = (),
     ) -> None:
         """Replaces the server's whole configuration, as `ServingClient.reload` does."""
         _operations.check_single(self.addresses)
-        await self._call(_operations.reload(config), timeout_s)
+        operation = _operations.reload(_requests.server_config(config))
+        await self._call(operation, timeout_s, metadata)
 
-    async def wait_until_available(self, models: Iterable[str], *, timeout_s: float) -> None:
+    async def wait_until_available(
+        self, models: Iterable[str], *, timeout_s: float, metadata: Metadata = ()
+    ) -> None:
         """Returns when every model has a version that answers; else DeadlineExceeded."""
+        check_metadata(metadata)
         waiting = Waiting(models, address=self.address, timeout_s=timeout_s)
         while not waiting.is_over:
             operation, ask_s = waiting.question()
             try:
-                if waiting.saw(await self._pool.call(operation, ask_s, retry=False)):
+                found = await self._pool.call(operation, ask_s, metadata=metadata, retry=False)
+                if waiting.saw(found):
                     continue
+            except TlsError as error:
+                waiting.named_tls(error)
             except (RetryableError, ModelNotFound) as error:
                 waiting.failed(error)
             await asyncio.sleep(POLL_S)
@@ -206,6 +234,5 @@ class AsyncServingClient:
         self, operation: Operation[_T], timeout_s: float | None, metadata: Metadata = ()
     ) -> _T:
         check_metadata(metadata)
-        return await self._pool.call(
-            operation, self.timeout_s if timeout_s is None else timeout_s, metadata=metadata
-        )
+        left_s = self.timeout_s if timeout_s is None else _given.seconds(timeout_s, "timeout_s")
+        return await self._pool.call(operation, left_s, metadata=metadata)

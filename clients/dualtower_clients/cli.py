@@ -8,6 +8,7 @@ import click
 
 from dualtower.errors import UsageError
 from dualtower_clients.connection_options import Connection, connection_options
+from dualtower_clients.expected_fingerprint import expect_fingerprint_option, whole_fingerprint
 from dualtower_clients.recommender import Recommender
 from dualtower_clients.results import Recommendation
 
@@ -36,9 +37,7 @@ __all__ = ["recommend"]
     "--exclude", multiple=True, metavar="ID", help="Id of an item that must not be recommended."
 )
 @click.option("-k", default=10, show_default=True, help="How many items.")
-@click.option(
-    "--expect-fingerprint", metavar="HEX", help="Refuse a server that serves another bundle."
-)
+@expect_fingerprint_option
 @click.option("--label", metavar="NAME", help="Ask the version with this label, as of a rollout.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @connection_options
@@ -61,11 +60,18 @@ def recommend(
     """
     if texts and item_ids:
         raise UsageError("give the history as --history texts or as --item-id ids, not both")
+    expected = whole_fingerprint(
+        expect_fingerprint,
+        connection.addresses,
+        timeout_s=connection.timeout_s,
+        settings=connection.settings,
+        label=label,
+    )
     with Recommender(
         connection.addresses,
         timeout_s=connection.timeout_s,
         settings=connection.settings,
-        expect_fingerprint=expect_fingerprint,
+        expect_fingerprint=expected,
         label=label,
     ) as recommender:
         if item_ids:

@@ -126,13 +126,18 @@ def encode_values(value: ArrayLike, *, dtype: str | None = None) -> TensorProto:
 
 
 def decode(
-    tensor: TensorProto | bytes | memoryview, *, max_fill_bytes: int = MAX_FILL_BYTES
+    tensor: TensorProto | bytes | memoryview,
+    *,
+    max_fill_bytes: int = MAX_FILL_BYTES,
+    aligned: bool = True,
 ) -> NDArray[Any]:
     """The array of a tensor. It is read-only, for it may share memory: copy it to write into it.
 
     Args:
         tensor: a TensorProto, or its serialised bytes, which are not copied if they need not be.
         max_fill_bytes: the most that a value list shorter than its shape may be expanded to.
+        aligned: False shares the memory of bytes at any address; numpy reads such an array more
+            slowly, and code in C may refuse it.
 
     Raises:
         TensorError: no tensor, unknown dtype, impossible shape, or content that does not fit it.
@@ -146,7 +151,7 @@ def decode(
     shape = shape_of(proto.tensor_shape)
     count = math.prod(shape)
     if len(content) and count:
-        flat = _elements.of_content(content, kind, count)
+        flat = _elements.of_content(content, kind, count, aligned=aligned)
     else:
         found = _elements.of_values(proto, kind) if packed is None else packed
         flat = _elements.fill(found, kind, count, max_fill_bytes)

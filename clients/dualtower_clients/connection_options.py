@@ -1,5 +1,6 @@
 """The options with which every command says where a server is, and who asks.
 
+address_option       --address                ─► address: tuple[str, ...]
 settings_options     --tls … --compression    ─► settings: ChannelSettings
 connection_options   --address, --timeout-s and those ─► connection: Connection
 """
@@ -8,16 +9,17 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
+from dualtower.command_options import with_options
 from dualtower.errors import UsageError
 from dualtower_clients.settings import DEFAULT_TIMEOUT_S, ChannelSettings, TlsSettings
 
-__all__ = ["Connection", "connection_options", "settings_options"]
+__all__ = ["Connection", "address_option", "connection_options", "settings_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,6 +52,7 @@ def settings_options(command: F) -> F:
         client_key: str | None,
         tls_host_name: str | None,
         token_file: str | None,
+        send_token_without_tls: bool,
         metadata: tuple[str, ...],
         compression: Any,
         **others: Any,
@@ -62,15 +65,28 @@ def settings_options(command: F) -> F:
                 client_key=client_key,
                 host_name=tls_host_name,
             )
+        token = _token(token_file)
+        if token is not None and encrypted is None and not send_token_without_tls:
+            source = f"--token-file {token_file}" if token_file else f"${_TOKEN_VARIABLE}"
+            raise UsageError(
+                f"the token of {source} would go over a connection without TLS, where it can be "
+                "read; give --tls, or --send-token-without-tls, or no token"
+            )
         settings = ChannelSettings(
             tls=encrypted,
-            token=_token(token_file),
+            token=token,
+            send_token_without_tls=send_token_without_tls,
             metadata=[_pair(one) for one in metadata],
             compression=compression,
         )
         return command(settings=settings, **others)
 
-    return _with(_SETTINGS, with_settings)  # type: ignore[return-value]
+    return _SETTINGS(with_settings)  # type: ignore[return-value]
+
+
+def address_option(command: F) -> F:
+    """Adds --address; the command gets all that were given as `address`."""
+    return _ADDRESS(command)
 
 
 def connection_options(command: F) -> F:
@@ -82,24 +98,19 @@ def connection_options(command: F) -> F:
     ) -> Any:
         return command(connection=Connection(address, timeout_s, settings), **others)
 
-    return _with(_PLACE, settings_options(with_connection))  # type: ignore[return-value]
+    return _PLACE(settings_options(with_connection))  # type: ignore[return-value]
 
 
-def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-_PLACE = (
-    click.option(
-        "--address",
-        multiple=True,
-        default=("localhost:8500",),
-        show_default=True,
-        metavar="HOST:PORT",
-        help="The server's gRPC address; several times for several replicas.",
-    ),
+_ADDRESS = click.option(
+    "--address",
+    multiple=True,
+    default=("localhost:8500",),
+    show_default=True,
+    metavar="HOST:PORT",
+    help="The server's gRPC address; several times for several replicas.",
+)
+_PLACE = with_options(
+    _ADDRESS,
     click.option(
         "--timeout-s",
         default=DEFAULT_TIMEOUT_S,
@@ -108,7 +119,7 @@ _PLACE = (
         help="Deadline of a call, retries included.",
     ),
 )
-_SETTINGS = (
+_SETTINGS = with_options(
     click.option("--tls", is_flag=True, help="Connect by TLS, trusting the public authorities."),
     click.option(
         "--root-certificates", metavar="PEM", help="By TLS, trusting the authorities of this file."
@@ -124,6 +135,11 @@ _SETTINGS = (
         help="Holds a bearer token that goes with each call, by TLS alone.  "
         f"[default: ${_TOKEN_VARIABLE}]",
     ),
+    click.option(
+        "--send-token-without-tls",
+        is_flag=True,
+        help="Let the token go where it can be read on the way.",
+    ),
     click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Goes with each call."),
     click.option(
         "--compression",
@@ -137,7 +153,7 @@ _SETTINGS = (
 
 def _token(path: str | None) -> str | None:
     if path is None:
-        return os.environ.get(_TOKEN_VARIABLE)
+        return os.environ.get(_TOKEN_VARIABLE) or None
     try:
         with open(path, encoding="utf-8") as stream:
             return stream.read().strip()

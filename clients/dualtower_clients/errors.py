@@ -15,11 +15,13 @@
     │     ├─ ServerUnreachable     nobody answers, or the connection broke during the call
     │     ├─ ServerBusy            the server has no room for another request now
     │     └─ DeadlineExceeded      no answer in the time given
-    └─ BundleError
+    ├─ UsageError                  an argument or a setting that cannot be; nothing was sent
+    ├─ UnavailableError            a package of an extra, Milvus, or space on the disk is missing
+    └─ BundleError                 a folder or a file that is no whole bundle or index
        └─ BundleMismatch           the models, or the caller and the models, are of two bundles
 
 Each `ClientError` says at which address and of which model, after how many attempts, keeps the
-server's own words in `.server_message`, and what to do next. `BundleMismatch` is the one of
+server's own words in `.server_message`, and what to do next. The last four are those of
 `dualtower.errors`.
 """
 

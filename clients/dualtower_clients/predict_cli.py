@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, cast
 
 import click
-from numpy.typing import NDArray
 
 from dualtower.errors import UsageError
-from dualtower.tables import Table, show
-from dualtower_clients._json_tensors import array_of, columns_of, json_of
+from dualtower.tables import show
+from dualtower_clients._json_examples import examples_of
+from dualtower_clients._json_tensors import columns_of, tensor_of
+from dualtower_clients._predict_answers import (
+    answer_json,
+    answer_tables,
+    callable_names,
+    described_json,
+    described_tables,
+)
+from dualtower_clients._predict_body import read_body
 from dualtower_clients.connection_options import Connection, connection_options
-from dualtower_clients.results import ModelMetadata, Prediction, Signature, TensorSpec
+from dualtower_clients.proto.tensor_pb2 import TensorProto
+from dualtower_clients.results import Classifications, ModelMetadata, Regressions, Signature
 from dualtower_clients.serving_client import ServingClient
 
 __all__ = ["predict"]
 
-_SHOWN_VALUES = 8
-_OF_LOADING = "__saved_model_"  # signatures that TensorFlow adds for itself
+Method = Literal["predict", "classify", "regress"]
+
+_DEFAULT_SIGNATURE = "serving_default"
+_METHODS: Mapping[str, Method] = {
+    "tensorflow/serving/classify": "classify",
+    "tensorflow/serving/regress": "regress",
+}
 
 
 @click.command()
@@ -34,25 +46,55 @@ _OF_LOADING = "__saved_model_"  # signatures that TensorFlow adds for itself
     help="An input: numbers, texts or nested lists; NAME=- reads them from stdin.",
 )
 @click.option(
+    "--example",
+    "examples",
+    multiple=True,
+    metavar="JSON",
+    help='An example for classify and regress, such as {"x": 1.0}: numbers with a point are '
+    "floats, others int64; may be given several times.",
+)
+@click.option(
     "--request",
     metavar="FILE",
-    help='JSON as of TensorFlow Serving\'s REST: {"inputs": {...}} or {"instances": [...]}; '
-    "- is stdin.",
+    help='JSON as of TensorFlow Serving\'s REST: {"inputs": {...}}, {"instances": [...]} or '
+    '{"examples": [...]}; - is stdin.',
 )
 @click.option("--signature", default=None, metavar="NAME", help="[default: serving_default]")
+@click.option(
+    "--method",
+    type=click.Choice(("predict", "classify", "regress")),
+    help="[default: the signature's own for examples, else predict]",
+)
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="SIGNATURE=METHOD",
+    help="Run several signatures over the same examples at once: classify or regress each.",
+)
 @click.option("--version", type=click.IntRange(0), help="This loaded version, not the latest.")
 @click.option("--label", metavar="NAME", help="The version with this label.")
 @click.option(
     "--output", "wanted", multiple=True, metavar="NAME", help="Only this output is computed."
 )
 @click.option("--describe", is_flag=True, help="Show the model's signatures, and ask nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the result as JSON. Whole numbers have all their digits, also int64 beyond 2^53, "
+    'which readers such as JavaScript round; not-finite ones are the texts "NaN", "Infinity" and '
+    '"-Infinity".',
+)
 def predict(
     model: str,
     connection: Connection,
     given: tuple[str, ...],
+    examples: tuple[str, ...],
     request: str | None,
     signature: str | None,
+    method: Method | None,
+    tasks: tuple[str, ...],
     version: int | None,
     label: str | None,
     wanted: tuple[str, ...],
@@ -69,85 +111,109 @@ def predict(
       dualtower predict item_tower --input 'text=["rye bread"]'
       dualtower predict half_plus_two --input x=[1.0,2.0] --json
       dualtower predict half_plus_two --request request.json
+      dualtower predict flowers --method classify --example '{"petal_length": 1.5}'
     """
     if version is not None and label is not None:
         raise UsageError(f"give --version {version} or --label {label}, not both")
-    body = _body(request, given)
+    body = read_body(request, given, examples)
     with ServingClient(
         connection.addresses, timeout_s=connection.timeout_s, settings=connection.settings
     ) as client:
         known = client.metadata(model, version=version, label=label)
         if describe:
-            click.echo(_described_json(known)) if as_json else show(_described(known))
+            click.echo(described_json(known)) if as_json else show(described_tables(known))
             return
-        name = signature or body.pop("signature_name", None) or "serving_default"
-        found = client.predict(
-            model,
-            _arrays(_signature(known, name), name, body),
-            signature=name,
-            outputs=wanted,
-            version=known.version,
-            timeout_s=connection.timeout_s,
+        name = signature or body.get("signature_name") or _DEFAULT_SIGNATURE
+        if tasks:
+            if signature or method or wanted:
+                raise UsageError("--task names signatures and methods; give no others beside it")
+            several = _several(client, known, tasks, body)
+            if as_json:
+                click.echo(answer_json(several))
+            else:
+                show([table for one in several.values() for table in answer_tables(one)])
+            return
+        called = _method(_signature(known, name), name, method, body)
+        if called == "predict":
+            found: Any = client.predict(
+                model,
+                _tensors(known.signatures[name], name, body),
+                signature=name,
+                outputs=wanted,
+                version=known.version,
+            )
+        else:
+            found = _of_examples(client, known, name, called, wanted, body)
+    click.echo(answer_json(found)) if as_json else show(answer_tables(found))
+
+
+def _method(
+    signature: Signature, name: str, method: Method | None, body: Mapping[str, Any]
+) -> Method:
+    """What is called: as it is said, or as the signature is made for what is given."""
+    if "examples" not in body:
+        if method in ("classify", "regress"):
+            raise UsageError(
+                f"--method {method} takes examples: give --example JSON, or "
+                '--request FILE with {"examples": [...]}'
+            )
+        return "predict"
+    found = method or _METHODS.get(signature.method_name)
+    if found is None:
+        raise UsageError(
+            f"signature {name!r} does not say what to do with examples; give --method classify, "
+            "for labels and scores, or --method regress, for a number each"
         )
-    click.echo(_answer_json(found)) if as_json else show(_answer(found))
+    if found == "predict":
+        raise UsageError('--method predict takes inputs: give --input NAME=JSON, no "examples"')
+    return found
 
 
-def _body(request: str | None, given: tuple[str, ...]) -> dict[str, Any]:
-    """The request as JSON says it, with the inputs of --input."""
-    body: dict[str, Any] = {}
-    if request is not None:
-        body = _parse(_read(request), "--request")
-        if not isinstance(body, dict) or len({"inputs", "instances"} & set(body)) != 1:
-            raise UsageError('--request must be {"inputs": {...}} or {"instances": [...]}')
-        if not isinstance(body.get("instances", []), list):
-            raise UsageError(f'"instances" must be a list, got {body["instances"]!r}')
-    if given:
-        if body:
-            raise UsageError("give the inputs by --request or by --input, not by both")
-        inputs = {}
-        for one in given:
-            name, equals, text = one.partition("=")
-            if not equals or not name:
-                raise UsageError(f"--input {one!r} is no NAME=JSON, such as 'x=[1.0, 2.0]'")
-            inputs[name] = _parse(_read("-") if text == "-" else text, f"--input {name}")
-        body = {"inputs": inputs}
-    return body
+def _of_examples(
+    client: ServingClient,
+    known: ModelMetadata,
+    name: str,
+    method: Method,
+    wanted: tuple[str, ...],
+    body: Mapping[str, Any],
+) -> Classifications | Regressions:
+    if wanted:
+        raise UsageError(f"--output is for predict; {method} has one result for each example")
+    examples, context = examples_of(body)
+    ask = client.classify if method == "classify" else client.regress
+    return ask(known.model, examples, context=context, signature=name, version=known.version)
 
 
-def _read(path: str) -> str:
-    try:
-        if path == "-":
-            return sys.stdin.read()
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text in UTF-8") from error
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{where} is no JSON ({error}); texts need their quotes") from error
-    except RecursionError as error:
-        raise UsageError(f"{where} is nested too deeply") from error
+def _several(
+    client: ServingClient, known: ModelMetadata, tasks: tuple[str, ...], body: Mapping[str, Any]
+) -> Mapping[str, Classifications | Regressions]:
+    """MultiInference."""
+    if "examples" not in body:
+        raise UsageError("--task takes examples: give --example JSON, or --request FILE")
+    chosen: dict[str, Literal["classify", "regress"]] = {}
+    for one in tasks:
+        name, _, method = one.rpartition("=")
+        if method not in ("classify", "regress") or not name:
+            raise UsageError(f"--task {one!r} is no SIGNATURE=classify or SIGNATURE=regress")
+        if name in chosen:
+            raise UsageError(f"--task {name} is given more than once")
+        _signature(known, name)
+        chosen[name] = cast(Literal["classify", "regress"], method)
+    examples, context = examples_of(body)
+    return client.multi_inference(
+        known.model, chosen, examples, context=context, version=known.version
+    )
 
 
 def _signature(known: ModelMetadata, name: str) -> Signature:
     if name not in known.signatures:
         raise UsageError(
-            f"{known.model} has no signature {name!r}, only {', '.join(_callable(known))}"
+            f"{known.model} has no signature {name!r}, only {', '.join(callable_names(known))}"
         )
     return known.signatures[name]
 
 
-def _callable(known: ModelMetadata) -> list[str]:
-    return sorted(name for name in known.signatures if not name.startswith(_OF_LOADING))
-
-
-def _arrays(signature: Signature, name: str, body: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _tensors(signature: Signature, name: str, body: Mapping[str, Any]) -> dict[str, TensorProto]:
     inputs = body.get("inputs", {})
     if "instances" in body:
         inputs = columns_of(signature, body["instances"])
@@ -163,79 +229,6 @@ def _arrays(signature: Signature, name: str, body: Mapping[str, Any]) -> dict[st
         )
     missing = sorted(set(signature.inputs) - set(inputs) - set(signature.defaults))
     if missing:
-        wants = ", ".join(f"{one}: {_spec(signature.inputs[one])}" for one in missing)
+        wants = ", ".join(f"{one}: {signature.inputs[one].words}" for one in missing)
         raise UsageError(f"signature {name!r} needs further inputs: {wants}")
-    return {alias: array_of(alias, signature.inputs[alias], inputs[alias]) for alias in inputs}
-
-
-def _spec(spec: TensorSpec) -> str:
-    if spec.shape is None:
-        return f"{spec.dtype}, any shape"
-    return f"{spec.dtype} [{', '.join('?' if size == -1 else str(size) for size in spec.shape)}]"
-
-
-def _described(known: ModelMetadata) -> list[Table]:
-    rows = []
-    for name in _callable(known):
-        one = known.signatures[name]
-        for kind, specs in (("input", one.inputs), ("output", one.outputs)):
-            for alias, spec in sorted(specs.items()):
-                default = "has a default" if kind == "input" and alias in one.defaults else ""
-                rows.append((name, kind, alias, _spec(spec), default))
-    header = ("signature", "", "name", "dtype and shape", "")
-    return [Table(f"{known.model}, version {known.version}", rows, header)]
-
-
-def _described_json(known: ModelMetadata) -> str:
-    def specs(found: Mapping[str, TensorSpec]) -> dict[str, Any]:
-        return {alias: {"dtype": spec.dtype, "shape": spec.shape} for alias, spec in found.items()}
-
-    signatures = {
-        name: {
-            "inputs": specs(one.inputs),
-            "outputs": specs(one.outputs),
-            "defaults": {alias: json_of(value) for alias, value in one.defaults.items()},
-            "method_name": one.method_name,
-        }
-        for name, one in known.signatures.items()
-        if name in _callable(known)
-    }
-    facts = {"model": known.model, "version": known.version, "signatures": signatures}
-    return json.dumps(facts, ensure_ascii=False)
-
-
-def _answer(found: Prediction) -> list[Table]:
-    rows = [
-        (alias, str(array.dtype) if array.dtype.kind != "O" else "string",
-         str(list(array.shape)), _some(array))
-        for alias, array in found.outputs.items()
-    ]  # fmt: skip
-    title = (
-        f"{found.model} version {found.version}, {found.signature}, {found.elapsed_ms:.1f} ms "
-        f"from {found.address}"
-    )
-    return [Table(title, rows, ("output", "dtype", "shape", "values"))]
-
-
-def _some(array: NDArray[Any]) -> str:
-    """The first values; all of them are what --json is for."""
-    flat = array.reshape(-1)
-    shown = [_short(value) for value in json_of(flat[:_SHOWN_VALUES])]
-    return ", ".join(shown) + (", …" if flat.size > _SHOWN_VALUES else "")
-
-
-def _short(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
-
-
-def _answer_json(found: Prediction) -> str:
-    facts = {
-        "model": found.model,
-        "version": found.version,
-        "signature": found.signature,
-        "outputs": {alias: json_of(array) for alias, array in found.outputs.items()},
-        "elapsed_ms": round(found.elapsed_ms, 3),
-        "address": found.address,
-        "attempts": found.attempts,
-    }
-    return json.dumps(facts, ensure_ascii=False)
+    return {alias: tensor_of(alias, signature.inputs[alias], inputs[alias]) for alias in inputs}

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from dualtower.bundle import Bundle
 from dualtower.errors import DualtowerError
+from dualtower_clients import _given
 from dualtower_clients._pair import Pair
 from dualtower_clients._recommending import (
     BY_IDS,
@@ -98,22 +98,29 @@ class Recommender:
             return ServingClient(where, timeout_s=timeout_s, settings=settings, policy=policy)
 
         plans = Recommending(expected=expect_fingerprint, label=label, version=version)
-        self._begin(served_at, address, plans, wait_s=wait_s)
+        self._begin(served_at, address, plans, wait_s=_given.seconds(wait_s, "wait_s"))
 
     @classmethod
     def from_edge(
-        cls, bundle: str | os.PathLike[str], *, variant: str | None = None, threads: int = 1
+        cls,
+        bundle: str | os.PathLike[str],
+        *,
+        variant: str | None = None,
+        threads: int = 1,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> Recommender:
         """The same without a server, by the files for a phone: for tests, and where no server is.
 
         Answers are a server's but for what the format of the towers costs, which the gates of the
         export have measured. It needs the extra `edge`, and for histories of texts pyarrow. Calls
-        compute in the thread that makes them; a deadline does not stop them.
+        compute in the thread that makes them, and take turns; a deadline ends the waiting for a
+        turn, but nothing that computes.
 
         Args:
             bundle: what `dualtower export` wrote.
             variant: format of the towers, such as "float32"; None takes the smallest that is there.
             threads: of each interpreter.
+            timeout_s: the deadline of a call that names none itself.
 
         Raises:
             UnavailableError: the extra is not installed.
@@ -125,15 +132,27 @@ class Recommender:
                 recommender.recommend_by_ids(["cj32553"], k=5).item_ids
         """
         from dualtower_clients._edge_client import EdgeClient
+        from dualtower_clients._edge_models import EdgeModels
 
-        client = EdgeClient(Bundle.open(bundle), variant=variant, threads=threads)
+        models = EdgeModels(bundle, variant=variant, threads=threads)
+        models.load()
         plans = Recommending(expected=None, label=None, version=None)
-        return cls._begun(lambda where: client, client.address, plans)
+        return cls._begun(
+            lambda where: EdgeClient(models, timeout_s=timeout_s), models.address, plans
+        )
 
     @classmethod
-    def _begun(cls, open_client: Open, address: str, plans: Recommending) -> Recommender:
+    def _begun(
+        cls,
+        open_client: Open,
+        address: str,
+        plans: Recommending,
+        *,
+        budget: Budget | None = None,
+        metadata: Metadata = (),
+    ) -> Recommender:
         recommender = cls.__new__(cls)
-        recommender._begin(open_client, address, plans)
+        recommender._begin(open_client, address, plans, budget=budget, metadata=metadata)
         return recommender
 
     def _begin(
@@ -143,16 +162,19 @@ class Recommender:
         plans: Recommending,
         *,
         wait_s: float = 0.0,
+        budget: Budget | None = None,
+        metadata: Metadata = (),
     ) -> None:
         """Opens a client, and checks the pair that is there."""
         self._open, self._plans = open_client, plans
         self._client = open_client(address)
         self._replicas: dict[str, Client] = {}
         self._checking = threading.Lock()
+        self._client.watch_connections(plans.connection_lost)
         try:
             if wait_s:
                 self._client.wait_until_available(MODELS, timeout_s=wait_s)
-            self._run(plans.answering(), None)
+            self._follow(plans.answering(), budget or self._budget(None), metadata)
         except BaseException:
             self.close()
             raise
@@ -250,19 +272,26 @@ class Recommender:
         """A vector for each item text, [texts, dim] float32."""
         return self._run(self._plans.embed_items(texts), timeout_s, metadata)
 
-    def describe(self, *, timeout_s: float | None = None) -> Mapping[str, Description]:
+    def describe(
+        self, *, timeout_s: float | None = None, metadata: Metadata = ()
+    ) -> Mapping[str, Description]:
         """What the three models say of themselves, asked anew, by model name.
 
         Of several addresses, the models of whichever answers.
         """
-        return self._run(self._plans.describe(), timeout_s)
+        return self._run(self._plans.describe(), timeout_s, metadata)
 
-    def status(self, *, timeout_s: float | None = None) -> Mapping[str, tuple[VersionStatus, ...]]:
+    def status(
+        self, *, timeout_s: float | None = None, metadata: Metadata = ()
+    ) -> Mapping[str, tuple[VersionStatus, ...]]:
         """The versions of the three models and their states, by model name."""
         budget = self._budget(timeout_s)
-        return {model: self._client.status(model, timeout_s=budget.left_s()) for model in MODELS}
+        return {
+            model: self._client.status(model, timeout_s=budget.left_s(), metadata=metadata)
+            for model in MODELS
+        }
 
-    def pinned(self) -> Recommender:
+    def pinned(self, *, timeout_s: float | None = None, metadata: Metadata = ()) -> Recommender:
         """A client of the pair that answers now, also after the label has moved on.
 
         Of several addresses it is a client of the one that answers now. Its calls end as
@@ -272,9 +301,10 @@ class Recommender:
             with recommender.pinned() as pair:
                 scores = pair.embed_users(histories).vectors @ pair.embed_items(texts).vectors.T
         """
-        pair: Pair = self._run(self._plans.answering(), None)
+        budget = self._budget(timeout_s)
+        pair: Pair = self._follow(self._plans.answering(), budget, metadata)
         plans = Recommending(expected=pair.fingerprint, label=None, version=pair.version)
-        return self._begun(self._open, pair.address, plans)
+        return self._begun(self._open, pair.address, plans, budget=budget, metadata=metadata)
 
     def close(self) -> None:
         """Ends the connections; running calls end as CallCancelled."""

@@ -34,6 +34,7 @@ class Prediction:
         address: that answered, of a client with several.
         attempts: how often the request was sent, hedges included.
         failures: how many of these attempts failed; the server may be another one since.
+        instance: the run of the server that answered, where it names one; the stock one does not.
     """
 
     outputs: Mapping[str, NDArray[Any]]
@@ -44,6 +45,7 @@ class Prediction:
     address: str
     attempts: int
     failures: int
+    instance: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,14 @@ class TensorSpec:
 
     dtype: str
     shape: tuple[int, ...] | None  # None: the rank is not fixed
+
+    @property
+    def words(self) -> str:
+        """For people: "float32 [?, 2]"."""
+        if self.shape is None:
+            return f"{self.dtype}, any shape"
+        sizes = ("?" if size == -1 else str(size) for size in self.shape)
+        return f"{self.dtype} [{', '.join(sizes)}]"
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ Every default stands here, with its reason.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from dualtower.errors import UsageError
+from dualtower_clients import _checks
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -56,11 +56,12 @@ class TlsSettings:
     host_name: str | None = None
 
     def __post_init__(self) -> None:
+        _checks.kind_of("host_name", self.host_name, str, or_none=True)
         if (self.client_certificate is None) != (self.client_key is None):
             raise UsageError("give client_certificate and client_key together, or neither")
         for name in ("root_certificates", "client_certificate", "client_key"):
             value = getattr(self, name)
-            if value is not None and b"-----BEGIN" not in value:
+            if value is not None and not (isinstance(value, bytes) and b"-----BEGIN" in value):
                 raise UsageError(
                     f"{name} must hold PEM text, as bytes, which begins with -----BEGIN; "
                     "read a file with TlsSettings.from_files"
@@ -128,19 +129,29 @@ class ChannelSettings:
     options: Sequence[tuple[str, Any]] = ()
 
     def __post_init__(self) -> None:
+        _checks.kind_of("tls", self.tls, TlsSettings, or_none=True)
+        if not (self.token is None or isinstance(self.token, str) or callable(self.token)):
+            kind = type(self.token).__name__  # the token itself is a secret
+            raise UsageError(f"token must be a text, a callable or None, got one of {kind}")
+        _checks.flag("send_token_without_tls", self.send_token_without_tls)
         if self.token is not None and self.tls is None and not self.send_token_without_tls:
             raise UsageError(
                 "a token would go over a connection without TLS, where it can be read; give "
                 "tls=TlsSettings(...), or say send_token_without_tls=True"
             )
         check_metadata(self.metadata)
-        _one_of("compression", self.compression, _COMPRESSIONS)
+        _checks.one_of("compression", self.compression, _COMPRESSIONS)
         if self.keep_alive_s is not None:
-            _above("keep_alive_s", self.keep_alive_s, 0)
-        _above("keep_alive_timeout_s", self.keep_alive_timeout_s, 0)
+            _checks.milliseconds("keep_alive_s", self.keep_alive_s)
+        _checks.milliseconds("keep_alive_timeout_s", self.keep_alive_timeout_s)
         for name in ("max_send_bytes", "max_receive_bytes"):
             if getattr(self, name) is not None:
-                _above(name, getattr(self, name), 0)
+                _checks.bytes_limit(name, getattr(self, name))
+        _checks.kind_of("interceptors", self.interceptors, Sequence)
+        _checks.flag("telemetry", self.telemetry)
+        for name, value in _checks.pairs("options", self.options):
+            if isinstance(value, int) and not -_checks.MAX_INT32 <= value <= _checks.MAX_INT32:
+                raise UsageError(f"option {name!r} must fit into 32 bits, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -171,12 +182,13 @@ class RetryPolicy:
     throttle_ratio: float = 0.1
 
     def __post_init__(self) -> None:
-        _above("max_attempts", self.max_attempts, 0)
-        _above("initial_pause_s", self.initial_pause_s, 0)
-        _above("max_pause_s", self.max_pause_s, 0)
+        _checks.whole("max_attempts", self.max_attempts, 0)
+        _checks.above("initial_pause_s", self.initial_pause_s, 0)
+        _checks.above("max_pause_s", self.max_pause_s, 0)
+        _checks.at_most("initial_pause_s", self.initial_pause_s, "max_pause_s", self.max_pause_s)
         if self.attempt_timeout_s is not None:
-            _above("attempt_timeout_s", self.attempt_timeout_s, 0)
-        _within("throttle_ratio", self.throttle_ratio, 0, 1)
+            _checks.above("attempt_timeout_s", self.attempt_timeout_s, 0)
+        _checks.within("throttle_ratio", self.throttle_ratio, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -200,14 +212,15 @@ class HedgePolicy:
     max_extra: float = 0.1
 
     def __post_init__(self) -> None:
-        _within("percentile", self.percentile, 0, 100)
-        _above("min_observations", self.min_observations, 0)
+        _checks.within("percentile", self.percentile, 0, 100)
+        _checks.whole("min_observations", self.min_observations, 0)
+        _checks.whole("window", self.window, 0)
         if self.window < self.min_observations:
             raise UsageError(
                 f"window must be at least min_observations ({self.min_observations}), "
                 f"got {self.window}"
             )
-        _within("max_extra", self.max_extra, 0, 1)
+        _checks.within("max_extra", self.max_extra, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -231,10 +244,11 @@ class BalancePolicy:
     max_eject_s: float = 60.0
 
     def __post_init__(self) -> None:
-        _one_of("pick", self.pick, _PICKS)
-        _above("eject_after", self.eject_after, 0)
-        _above("eject_s", self.eject_s, 0)
-        _above("max_eject_s", self.max_eject_s, 0)
+        _checks.one_of("pick", self.pick, _PICKS)
+        _checks.whole("eject_after", self.eject_after, 0)
+        _checks.above("eject_s", self.eject_s, 0)
+        _checks.above("max_eject_s", self.max_eject_s, 0)
+        _checks.at_most("eject_s", self.eject_s, "max_eject_s", self.max_eject_s)
 
 
 @dataclass(frozen=True)
@@ -251,6 +265,11 @@ class CallPolicy:
     hedge: HedgePolicy | None = None
     balance: BalancePolicy = field(default_factory=BalancePolicy)
 
+    def __post_init__(self) -> None:
+        _checks.kind_of("retry", self.retry, RetryPolicy, or_none=True)
+        _checks.kind_of("hedge", self.hedge, HedgePolicy, or_none=True)
+        _checks.kind_of("balance", self.balance, BalancePolicy)
+
 
 _KEY_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
@@ -261,7 +280,7 @@ def check_metadata(metadata: Metadata) -> None:
     Raises:
         UsageError: a key or a value cannot be sent.
     """
-    for key, value in metadata:
+    for key, value in _checks.pairs("metadata", metadata):
         wanted = bytes if key.endswith("-bin") else str
         if not isinstance(value, wanted):
             raise UsageError(
@@ -286,21 +305,6 @@ def _read(path: str | Path | None) -> bytes | None:
         return Path(path).read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _above(name: str, value: float, least: float) -> None:
-    if not (least < value < math.inf):
-        raise UsageError(f"{name} must be more than {least:g}, got {value!r}")
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low < value <= high:
-        raise UsageError(f"{name} must be above {low:g} and at most {high:g}, got {value!r}")
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
 
 
 DEFAULT_SETTINGS = ChannelSettings()

@@ -89,7 +89,8 @@ class ExportConfig:
         version_labels: names for this version in `labels.config`; none writes no such file.
         batch_timeout_us: how long an open batch waits for more requests.
         batch_threads: batches that the server runs at the same time; 0: one for each of its cores.
-        max_enqueued_batches: length of the server's queue; beyond it requests are refused.
+        max_enqueued_batches: of the largest size that wait in the server's queue; beyond it
+            requests are refused. What waits longer than callers do is work thrown away.
         gate_users: held-out users on which rankings are compared.
         gate_texts: item texts on which embeddings are compared.
         parity_texts: item texts sent through the written SavedModels.
@@ -141,7 +142,7 @@ class ExportConfig:
     version_labels: tuple[str, ...] = ("stable",)
     batch_timeout_us: int = 1_000
     batch_threads: int = 0
-    max_enqueued_batches: int = 64
+    max_enqueued_batches: int = 16
     gate_users: int = 500
     gate_texts: int = 1_000
     parity_texts: int = 128

@@ -34,6 +34,7 @@ class MemoryJob:
     """
 
     module: ClassVar[str] = "dualtower_export.edge_memory"
+    forked: ClassVar[bool] = False
 
     tflite: str
     request: str

@@ -1,6 +1,6 @@
-"""A process that makes the recommender of one variant in both forms, and asks it.
+"""A job that makes the recommender of one variant in both forms, and asks it.
 
-`python -m dualtower_export.edge_recommender_worker JOB`, run by `edge_jobs`.
+`edge_jobs` runs it; by hand: `python -m dualtower_export.edge_recommender_worker JOB`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from dualtower_export.edge_worker import run_worker
 
-__all__ = ["RecommenderJob", "ask_one_file", "ask_two_files"]
+__all__ = ["RecommenderJob", "ask_one_file", "ask_two_files", "work"]
 
 THREADS = (1, 2)
 _TIMED_CALLS = 60
@@ -41,6 +41,7 @@ class RecommenderJob:
     """
 
     module: ClassVar[str] = "dualtower_export.edge_recommender_worker"
+    forked: ClassVar[bool] = True
 
     run: str
     variant: str
@@ -91,7 +92,8 @@ def _interpreter(path: Path, threads: int) -> Any:
     return Interpreter(model_path=str(path), num_threads=threads)
 
 
-def _main(request: str) -> None:
+def work(request: str) -> None:
+    """Does what a `RecommenderJob` in JSON says."""
     job = RecommenderJob(**json.loads(request))
     from dualtower_export.edge_recommender import convert_recommender
     from dualtower_trainer.checkpoint import load_trained
@@ -132,4 +134,4 @@ def _timed(
 
 
 if __name__ == "__main__":
-    run_worker(_main)
+    run_worker(work)

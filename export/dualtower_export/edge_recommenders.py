@@ -18,6 +18,7 @@ from dualtower.edge.metadata import with_card
 from dualtower.progress import say
 from dualtower_export.config import ExportConfig
 from dualtower_export.edge_cards import Identity, recommender_card
+from dualtower_export.edge_forks import Forks
 from dualtower_export.edge_inputs import USERS
 from dualtower_export.edge_jobs import run_jobs
 from dualtower_export.edge_recommender_worker import THREADS, RecommenderJob
@@ -90,6 +91,7 @@ def convert_recommenders(
     *,
     edge: Path,
     scratch: Path,
+    forks: Forks,
 ) -> list[MeasuredRecommender]:
     """Writes `edge/recommender.VARIANT.tflite` and `edge/catalogue.VARIANT.tflite`, and asks them.
 
@@ -117,7 +119,7 @@ def convert_recommenders(
         )
         for variant in config.edge_recommenders
     ]
-    run_jobs(jobs, scratch, at_once=config.jobs)
+    run_jobs(jobs, scratch, at_once=config.jobs, forks=forks)
     float_scores = trained.embed_histories(data.histories) @ trained.vectors.T
     measured = []
     for job in jobs:

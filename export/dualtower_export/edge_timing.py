@@ -60,6 +60,7 @@ class TimingJob:
     """
 
     module: ClassVar[str] = "dualtower_export.edge_timing"
+    forked: ClassVar[bool] = False
 
     tower: str
     files: Mapping[str, str]

@@ -19,6 +19,7 @@ from dualtower.edge.tokenizer import Tokenizer
 from dualtower_export.config import ExportConfig
 from dualtower_export.edge_cards import Identity, tower_card
 from dualtower_export.edge_files import half_vectors
+from dualtower_export.edge_forks import Forks
 from dualtower_export.edge_inputs import HARD_TEXTS, write_edge_inputs
 from dualtower_export.edge_jobs import run_jobs
 from dualtower_export.edge_probes import Probe, probe_tower
@@ -81,6 +82,7 @@ def convert_variants(
     *,
     edge: Path,
     scratch: Path,
+    forks: Forks,
 ) -> list[ConvertedFile]:
     """Writes `edge/TOWER.VARIANT.tflite` for all, each from its own process, with its metadata.
 
@@ -92,6 +94,7 @@ def convert_variants(
         identity: what the metadata names.
         edge: the `edge` folder of the bundle.
         scratch: a folder for inputs and embeddings.
+        forks: where the conversions run.
     """
     inputs = write_edge_inputs(
         trained, tokenizer, data, scratch,
@@ -113,7 +116,7 @@ def convert_variants(
         )
         for tower, variant, name, tokens in planned
     ]
-    run_jobs(jobs, scratch, at_once=config.jobs)
+    run_jobs(jobs, scratch, at_once=config.jobs, forks=forks)
     for job, (tower, _, name, tokens) in zip(jobs, planned, strict=True):
         card = tower_card(identity, trained, tokenizer, tower, name, tokens=tokens)
         path = Path(job.tflite)

@@ -1,7 +1,8 @@
-"""A process that makes one TFLite file and runs it: `python -m dualtower_export.edge_worker JOB`.
+"""A job that makes one TFLite file and runs it, and how any job of `edge_jobs` runs and ends.
 
-JOB is a JSON file with the fields of `Job`. The process ends by itself when its parent does, so
-that a killed export leaves no orphan behind.
+JOB is a JSON file with the fields of `Job`; `edge_jobs` runs it, by hand it is `python -m
+dualtower_export.edge_worker JOB`. The process of a job ends by itself when its parent does, so that
+a killed export leaves no orphan behind.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable
@@ -21,7 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     from dualtower_export.edge_source import EdgeSource
 
-__all__ = ["NO_SPACE", "Job", "embed", "run_worker"]
+__all__ = ["NO_SPACE", "Job", "do_work", "embed", "end_when_closed", "run_worker", "work"]
 
 NO_SPACE = 28  # exit code
 
@@ -44,6 +46,7 @@ class Job:
     """
 
     module: ClassVar[str] = "dualtower_export.edge_worker"
+    forked: ClassVar[bool] = True
 
     run: str
     tower: str
@@ -77,17 +80,26 @@ def embed(tflite: Path, source: EdgeSource) -> np.ndarray:
 
 
 def run_worker(work: Callable[[str], None]) -> None:
-    """Does the `work` of the job whose file is the first argument of this process."""
-    _end_with_parent()
+    """Does the `work` of the job whose file is the first argument of this process.
+
+    The parent holds the other end of stdin open as long as it lives.
+    """
+    end_when_closed(sys.stdin.fileno())
+    do_work(work, sys.argv[1])
+
+
+def do_work(work: Callable[[str], None], request: str) -> None:
+    """Does the `work` of a request's file; a full disk has an exit code of its own."""
     try:
-        work(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        work(Path(request).read_text(encoding="utf-8"))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             sys.exit(NO_SPACE)
         raise
 
 
-def _main(request: str) -> None:
+def work(request: str) -> None:
+    """Does what a `Job` in JSON says."""
     job = Job(**json.loads(request))
     from dualtower_export.edge_recipes import RECIPES
     from dualtower_export.edge_source import EdgeSource
@@ -111,16 +123,17 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def _end_with_parent() -> None:
-    """The parent holds the other end of stdin open as long as it lives."""
+def end_when_closed(pipe: int) -> None:
+    """Ends this process as soon as nobody holds the other end of a pipe; nothing of it is read."""
 
     def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1):  # unbuffered, so that no lock is held at exit
-            pass
+        hang_up = select.poll()
+        hang_up.register(pipe, 0)
+        hang_up.poll()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":
-    run_worker(_main)
+    run_worker(work)

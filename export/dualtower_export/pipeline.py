@@ -27,6 +27,7 @@ from dualtower.progress import say, step
 from dualtower_export.config import ExportConfig
 from dualtower_export.edge_cards import Identity
 from dualtower_export.edge_files import write_edge_files
+from dualtower_export.edge_jobs import conversion_forks
 from dualtower_export.edge_recommenders import convert_recommenders, keep_what_ships
 from dualtower_export.edge_variants import convert_variants, measure_variants
 from dualtower_export.gate import Gate, failures
@@ -151,19 +152,21 @@ def _build(
         history_items=trained.config.history_items,
         tokenizer=tokenizer,
     )
-    with step("TFLite variants"):  # first, while this process is small: the workers are not
-        identity = Identity.of(trained, plan.encoder, plan.config, plan.fingerprint)
-        files = convert_variants(
-            trained, tokenizer, data, plan.config, identity, edge=edge, scratch=scratch
-        )
-        measured = measure_variants(files, trained, reference, data)
-    variants, gates = _decide(measured, plan.config, edge)
-    _stop_if_refused(gates, variants, rejected)
-    with step("recommender for a phone"):
-        asked = convert_recommenders(
-            trained, data, plan.config, identity, edge=edge, scratch=scratch
-        )
-        recommenders = keep_what_ships(asked, plan.config, edge)
+    with conversion_forks(scratch) as forks:
+        with step("TFLite variants"):  # first, while this process is small: the forks are not
+            identity = Identity.of(trained, plan.encoder, plan.config, plan.fingerprint)
+            files = convert_variants(
+                trained, tokenizer, data, plan.config, identity,
+                edge=edge, scratch=scratch, forks=forks,
+            )  # fmt: skip
+            measured = measure_variants(files, trained, reference, data)
+        variants, gates = _decide(measured, plan.config, edge)
+        _stop_if_refused(gates, variants, rejected)
+        with step("recommender for a phone"):
+            asked = convert_recommenders(
+                trained, data, plan.config, identity, edge=edge, scratch=scratch, forks=forks
+            )
+            recommenders = keep_what_ships(asked, plan.config, edge)
     with step("SavedModels"):
         folders = write_models(plan, samples, serving)
         write_server_configs(serving, plan.config)

@@ -67,7 +67,9 @@ class _Describing(tf.Module):
         def describe(ask: tf.Tensor = tf.constant([""])) -> dict[str, tf.Tensor]:  # noqa: B008
             return description.tensors(tf.shape(ask))
 
-        self.describe = tf.function(describe, input_signature=[_strings(1, DESCRIBE_INPUT)])
+        self.describe = tf.function(
+            describe, input_signature=[_strings(1, DESCRIBE_INPUT)], autograph=False
+        )
 
 
 class _Reusable(_Describing):
@@ -95,15 +97,15 @@ class ItemTowerModel(_Reusable):
         super().__init__(description, item)
         self._item = item
 
-    @tf.function(input_signature=[_strings(1, "text")])
+    @tf.function(input_signature=[_strings(1, "text")], autograph=False)
     def __call__(self, text: tf.Tensor) -> tf.Tensor:
         return self._item.of_texts(text)
 
-    @tf.function(input_signature=[_strings(1, "text")])
+    @tf.function(input_signature=[_strings(1, "text")], autograph=False)
     def serving_default(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embedding": self(text)}
 
-    @tf.function(input_signature=_TOKENS)
+    @tf.function(input_signature=_TOKENS, autograph=False)
     def from_tokens(self, ids: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embedding": self._item.of_tokens(*self._item.tidy(ids, mask))}
 
@@ -115,21 +117,21 @@ class UserTowerModel(_Reusable):
         super().__init__(description, user)
         self._user = user
 
-    @tf.function(input_signature=[_strings(2, "history")])
+    @tf.function(input_signature=[_strings(2, "history")], autograph=False)
     def __call__(self, history: tf.Tensor) -> tf.Tensor:
         embedding, _ = self._user.of_texts(history)
         return embedding
 
-    @tf.function(input_signature=[_strings(2, "history")])
+    @tf.function(input_signature=[_strings(2, "history")], autograph=False)
     def serving_default(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embedding": self(history)}
 
-    @tf.function(input_signature=[_strings(2, "item_ids")])
+    @tf.function(input_signature=[_strings(2, "item_ids")], autograph=False)
     def from_item_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         embedding, _ = self._user.of_item_ids(item_ids)
         return {"embedding": embedding}
 
-    @tf.function(input_signature=_TOKENS)
+    @tf.function(input_signature=_TOKENS, autograph=False)
     def from_tokens(self, ids: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embedding": self._user.of_tokens(ids, mask)}
 
@@ -147,11 +149,11 @@ class RecommenderModel(_Describing):
         super().__init__(description)
         self._user, self._catalogue, self._retrieval = user, catalogue, retrieval
 
-    @tf.function(input_signature=[_strings(2, "history"), _strings(2, "exclude")])
+    @tf.function(input_signature=[_strings(2, "history"), _strings(2, "exclude")], autograph=False)
     def serving_default(self, history: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._recommend(*self._user.of_texts(history), exclude)
 
-    @tf.function(input_signature=[_strings(2, "item_ids"), _strings(2, "exclude")])
+    @tf.function(input_signature=[_strings(2, "item_ids"), _strings(2, "exclude")], autograph=False)
     def from_item_ids(self, item_ids: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._recommend(*self._user.of_item_ids(item_ids), exclude)
 

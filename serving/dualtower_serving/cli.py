@@ -44,9 +44,9 @@ __all__ = ["serve"]
 @click.option("--no-rest", is_flag=True, help="gRPC alone.")
 @click.option(
     "--batching/--no-batching",
-    default=True,
-    show_default=True,
-    help="Let requests of different callers share a run.",
+    default=None,
+    help="Let requests of different callers share a run [default: as the bundle's server.flags "
+    "say; without them they do].",
 )
 @click.option(
     "--image", default=engines.DEFAULT_IMAGE, show_default=True, help="Image of the docker engine."
@@ -56,8 +56,8 @@ __all__ = ["serve"]
     type=click.Choice(AIMS),
     default=AIMS[0],
     show_default=True,
-    help="What the cores are spent on: many requests at once, or one as fast as can be (with "
-    "--no-batching).",
+    help="What the cores are spent on: many requests at once, by the bundle's own server.flags "
+    "where it has them, or one as fast as can be (with --no-batching).",
 )
 @click.option(
     "--flag",
@@ -81,7 +81,7 @@ def serve(
     port: int,
     rest_port: int | None,
     no_rest: bool,
-    batching: bool,
+    batching: bool | None,
     image: str,
     aim: str,
     flags: tuple[str, ...],
@@ -127,7 +127,7 @@ def _dry_run(
     engine: str,
     port: int,
     rest_port: int | None,
-    batching: bool,
+    batching: bool | None,
     image: str,
     aim: str,
     flags: tuple[str, ...],

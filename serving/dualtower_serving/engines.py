@@ -21,6 +21,7 @@ from pathlib import Path
 from dualtower.bundle import CONTAINER_ROOT, Bundle
 from dualtower.errors import UnavailableError, UsageError
 from dualtower.server_compute import AIMS, compute_for
+from dualtower_serving.bundle_flags import own_flags
 
 __all__ = ["BINARY", "DEFAULT_IMAGE", "ENGINES", "Plan", "choose", "plan"]
 
@@ -88,7 +89,7 @@ def plan(
     port: int,
     models_config: Path,
     rest_port: int | None = None,
-    batching: bool = True,
+    batching: bool | None = None,
     image: str = DEFAULT_IMAGE,
     flags: Sequence[str] = (),
     aim: str = AIMS[0],
@@ -101,16 +102,22 @@ def plan(
         port: where gRPC is answered.
         models_config: the configuration with this machine's absolute paths.
         rest_port: where REST and, if the bundle configures them, metrics are answered; None: not.
-        batching: whether requests of different callers share a run.
+        batching: whether requests of different callers share a run; None: as the bundle's own
+            flags say, and where it has none they do.
         image: the container image.
         flags: further flags of the model server, "--name=value"; they win over those set here.
-        aim: what the cores are spent on; see `server_compute`.
+        aim: what the cores are spent on; see `server_compute`. For throughput the bundle's own
+            flags count, where it has them.
 
     Raises:
         UsageError: there is no such aim.
+        BundleError: the bundle's own flags cannot be read.
     """
-    compute = compute_for(aim)
-    flags = (*compute.flags, *flags)
+    compute, own = compute_for(aim), own_flags(bundle)
+    of_aim = own.flags if own is not None and aim == AIMS[0] else compute.flags
+    flags = (*of_aim, *flags)
+    if batching is None:
+        batching = own is None or own.batching
     environment = {**_ENVIRONMENT, **compute.environment}
     if engine == "docker":
         return _docker_plan(

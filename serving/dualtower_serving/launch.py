@@ -200,7 +200,7 @@ def start(
     engine: str = "auto",
     port: int = 0,
     rest_port: int | None = None,
-    batching: bool = True,
+    batching: bool | None = None,
     image: str = engines.DEFAULT_IMAGE,
     flags: Sequence[str] = (),
     aim: str = AIMS[0],
@@ -215,7 +215,7 @@ def start(
         engine: auto, binary, docker or embedded; see `engines`.
         port: where gRPC is answered; 0 takes a free one.
         rest_port: where REST and metrics are answered; 0 takes a free one, None leaves them off.
-        batching: whether requests of different callers share a run.
+        batching: whether requests of different callers share a run; None: as the bundle says.
         image: the image of the docker engine.
         flags: further flags of the model server, "--name=value".
         aim: throughput or latency; see `server_compute`.
@@ -265,7 +265,7 @@ def prepare(
     engine: str,
     port: int,
     rest_port: int | None,
-    batching: bool,
+    batching: bool | None,
     image: str,
     flags: Sequence[str],
     aim: str = AIMS[0],

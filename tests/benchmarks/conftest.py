@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 
 from dualtower.bundle import Bundle
-from dualtower_benchmarks.bench_run import SCHEMA
-from dualtower_benchmarks.machine import NO_GPU, machine_facts
-from dualtower_benchmarks.open_loop import OpenLoopRun
-from dualtower_benchmarks.points import Points, Subject
-from dualtower_benchmarks.ratios import ratios_of
-from dualtower_benchmarks.samples import Samples
-from dualtower_benchmarks.settings import BenchConfig
 
 
 class EchoServer:
@@ -72,11 +62,10 @@ def echo_server() -> Iterator[type[EchoServer]]:
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """A run folder, a bundle and a bench.json, written in the layout of the real ones."""
+    """A run folder and a bundle, written in the layout of the real ones."""
 
     run: Path
     bundle: Path
-    bench: Path
 
     def change(self, path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
         """Doctors one JSON file."""
@@ -87,7 +76,7 @@ class ReportFiles:
 
 @pytest.fixture
 def report_files(tmp_path: Path) -> ReportFiles:
-    files = ReportFiles(tmp_path / "run", tmp_path / "bundle", tmp_path / "bench.json")
+    files = ReportFiles(tmp_path / "run", tmp_path / "bundle")
     files.run.mkdir()
     files.bundle.mkdir()
     for name, document in (
@@ -95,7 +84,6 @@ def report_files(tmp_path: Path) -> ReportFiles:
     ):  # fmt: skip
         (files.run / f"{name}.json").write_text(json.dumps(document))
     (files.bundle / "bundle.json").write_text(json.dumps(_manifest()))
-    files.bench.write_text(json.dumps(_measurements()))
     return files
 
 
@@ -287,68 +275,8 @@ def _manifest() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _measurements() -> dict[str, Any]:
-    """Made by the real code from drawn latencies, so that the layout cannot drift."""
-    generator = np.random.default_rng(5)
-    config = BenchConfig()
-    points = Points(config)
-
-    def drawn(milliseconds: float, n: int, clients: int) -> Samples:
-        lengths = (milliseconds * 1e6 * generator.lognormal(0, 0.25, n)).astype(np.int64)
-        sent = np.cumsum(lengths) // clients
-        return Samples(sent, sent, sent + lengths, np.full(n, "OK"))
-
-    for model, base in (("recommender", 2.1), ("item_tower", 9.5)):
-        for batch in config.batches:
-            subject = Subject("server", model, "serving_default", "CPU", batch)
-            time_ms = base * (1 + 0.6 * (batch - 1))
-            best = 0.0
-            for clients in config.concurrency:
-                loaded_ms = time_ms * (1 + 0.55 * (clients - 1))
-                n = int(1200 * clients / loaded_ms)
-                row = points.closed(subject, drawn(loaded_ms, n, clients), clients=clients)
-                best = max(best, row["achieved_qps"])
-            run = OpenLoopRun(drawn(time_ms * 1.4, max(int(best), 12), 1), skipped=0)
-            points.open(subject, run, offered_qps=best / 2)
-    for batch in config.batches:
-        subject = Subject("in_process", "item_tower", "serving_default", "CPU", batch)
-        points.closed(subject, drawn(8.0 * (1 + 0.55 * (batch - 1)), 180, 1), clients=1)
-    for tower, base in (("item_tower", 9.9), ("user_tower", 0.42)):
-        for variant, factor in (("float32", 1.0), ("float16", 1.01), ("dynamic_int8", 0.7)):
-            for threads in config.edge_threads:
-                subject = Subject("edge", tower, "from_tokens", "CPU", 1, variant, threads)
-                time_ms = base * factor / threads**0.8
-                points.closed(subject, drawn(time_ms, int(700 / time_ms), 1), clients=1)
-    return {
-        "schema": SCHEMA,
-        "created": "2026-11-30T10:05:00+00:00",
-        "command": "dualtower bench all bundle --out bench.json",
-        "bundle": {"fingerprint": FINGERPRINT, "version": 1},
-        "seed": config.seed,
-        "config": asdict(config),
-        "machine": machine_facts(),
-        "server": {"address": "127.0.0.1:8500", "engine": "embedded", "device": "CPU",
-                   "started_for_this_run": True, "model_versions": {"recommender": 1}},
-        "in_process": {
-            "CPU": {"gpus": [], "placed_on": ["CPU:0"], "tensorflow_version": "2.21.0",
-                    "built_with_cuda": True},
-            "GPU": NO_GPU,
-        },
-        "edge": {"files": []},
-        "points": points.rows,
-        "ratios": ratios_of(points),
-        "raw_file": "bench.samples.parquet",
-        "wall_s": 55.0,
-    }  # fmt: skip
-
-
 @pytest.fixture(scope="session")
-def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def small_bundle(made_by_script: Callable[..., Path]) -> Bundle:
     """Three tiny SavedModels that a real server serves, two tiny TFLite files, a catalogue."""
-    folder = tmp_path_factory.mktemp("small") / "bundle"
     script = Path(__file__).with_name("small_bundle.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(folder)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return Bundle.open(folder)
+    return Bundle.open(made_by_script("small-bundle", script))

@@ -52,7 +52,7 @@ class Model(tf.Module):
         present = tf.cast(tf.not_equal(history, ""), tf.float32)[..., tf.newaxis]
         return tf.math.l2_normalize(tf.reduce_sum(self.embed(history) * present, 1) + 1e-3, -1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="ask")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="ask")], autograph=False)
     def describe(self, ask: tf.Tensor) -> dict[str, tf.Tensor]:
         facts = {
             "model": self.name,
@@ -65,15 +65,15 @@ class Model(tf.Module):
         }
         return {key: tf.fill(tf.shape(ask), tf.constant(value)) for key, value in facts.items()}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def item_tower(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embedding": self.embed(text)}
 
-    @tf.function(input_signature=[STRINGS])
+    @tf.function(input_signature=[STRINGS], autograph=False)
     def user_tower(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embedding": self.embed_user(history)}
 
-    @tf.function(input_signature=[STRINGS, STRINGS])
+    @tf.function(input_signature=[STRINGS, STRINGS], autograph=False)
     def recommender(self, history: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = self.embed_user(history) @ tf.transpose(self.embed(tf.constant(TEXTS)))
         best = tf.math.top_k(scores, ITEMS)
@@ -156,6 +156,7 @@ def main() -> None:
         {
             "item_id": [f"i{row}" for row in range(ITEMS)],
             "text": TEXTS,
+            "category": [""] * ITEMS,
             "blocked": [False] * (ITEMS - 1) + [True],
             "vector": pa.array(np.eye(ITEMS, DIM).tolist(), pa.list_(pa.float32())),
         }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dualtower_benchmarks.arrivals import constant, poisson
+from dualtower_benchmarks.load.arrivals import constant, poisson
 
 
 def test_poisson_gaps_are_exponential_and_counts_are_poisson() -> None:

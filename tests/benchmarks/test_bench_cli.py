@@ -54,16 +54,16 @@ def test_no_bundle_is_wrong_use(tmp_path: Path, capsys) -> None:
 
 
 def test_a_wrong_setting_is_wrong_use(tmp_path: Path, capsys) -> None:
-    code, _, err = run(["bench", "edge", str(tmp_path), "--set", "bench.edge_s=0"], capsys)
+    code, _, err = run(["bench", "edge", str(tmp_path), "--set", "sweep.measured_s=0"], capsys)
     assert code == 2
-    assert "edge_s" in err
+    assert "measured_s" in err
 
 
 def test_report_writes_a_page_and_says_its_findings(report_files, tmp_path: Path, capsys) -> None:
     page = tmp_path / "out" / "report.html"
     arguments = [
         "report", "--run", str(report_files.run), "--bundle", str(report_files.bundle),
-        "--bench", str(report_files.bench), "--out", str(page),
+        "--out", str(page),
     ]  # fmt: skip
     code, out, _ = run(arguments, capsys)
     assert code == 0
@@ -73,18 +73,18 @@ def test_report_writes_a_page_and_says_its_findings(report_files, tmp_path: Path
     document = json.loads(out)
     assert code == 0
     assert document["size_bytes"] == page.stat().st_size
-    assert document["missing"] == []
+    assert [one.partition(":")[0] for one in document["missing"]] == ["Measurements"]
 
 
 def test_report_of_nothing_is_wrong_use(tmp_path: Path, capsys) -> None:
     code, out, err = run(["report", "--out", str(tmp_path / "report.html")], capsys)
     assert (code, out) == (2, "")
-    assert "give --run RUN" in err
+    assert "--run RUN or --bundle BUNDLE" in err
 
 
 def test_report_into_a_place_that_cannot_be_written(report_files, tmp_path: Path, capsys) -> None:
     (tmp_path / "file").write_text("in the way")
     target = tmp_path / "file" / "report.html"
-    code, _, err = run(["report", "--bench", str(report_files.bench), "--out", str(target)], capsys)
+    code, _, err = run(["report", "--run", str(report_files.run), "--out", str(target)], capsys)
     assert code == 2
     assert "cannot be written" in err

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ import dualtower_trainer  # noqa: F401  sets the environment of TensorFlow
 from dualtower.cli import main
 from dualtower.edge.tokenizer import Tokenizer
 from dualtower.errors import UsageError
+from dualtower_benchmarks.schema.layout import schema_of
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import expected_shapes
 from dualtower_trainer.encoder import Encoder
@@ -55,7 +57,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 def test_every_form_is_the_trainers_encoder(encoder: Encoder) -> None:
     import tensorflow as tf
 
-    from dualtower_benchmarks.graph_forms import FORMS, build_form
+    from dualtower_benchmarks.graph.forms import FORMS, build_form
 
     random = np.random.default_rng(4)
     for rows, columns in ((1, 6), (13, 12), (0, 3)):
@@ -70,7 +72,7 @@ def test_every_form_is_the_trainers_encoder(encoder: Encoder) -> None:
 
 
 def test_each_form_adds_one_trick() -> None:
-    from dualtower_benchmarks.graph_forms import FORMS, SERVED
+    from dualtower_benchmarks.graph.forms import FORMS, SERVED
 
     names = [form.name for form in FORMS]
     assert len(set(names)) == len(names)
@@ -82,9 +84,9 @@ def test_each_form_adds_one_trick() -> None:
 
 @pytest.mark.slow
 def test_engines_take_turns_and_are_compared(encoder: Encoder, tmp_path: Path) -> None:
-    from dualtower_benchmarks.graph_forms import FORMS, SERVED
-    from dualtower_benchmarks.graph_speed import REFERENCE, GraphSpeed, measure_graphs
-    from dualtower_benchmarks.graph_table import graph_tables
+    from dualtower_benchmarks.graph.forms import FORMS, SERVED
+    from dualtower_benchmarks.graph.speed import REFERENCE, GraphSpeed, measure_graphs
+    from dualtower_benchmarks.graph.table import graph_tables
 
     program = tmp_path / "stand_in.py"
     program.write_text(STAND_IN)
@@ -96,7 +98,8 @@ def test_engines_take_turns_and_are_compared(encoder: Encoder, tmp_path: Path) -
         forms=(FORMS[0], SERVED), reference_python=str(python),
     )  # fmt: skip
     document = measure_graphs(speed, encoder, ["tea", "w1 w2 w3 w4 w5 w6"])
-    json.dumps(document)
+    plain = json.loads(json.dumps(document))
+    jsonschema.Draft202012Validator(schema_of("graph")).validate(plain)
     assert document["engines"][REFERENCE] == "stand-in, 1 threads"
     assert [(row["name"], row["batch"]) for row in document["forms"]] == [
         (form.name, batch) for form in (FORMS[0], SERVED) for batch in (1, 9)
@@ -122,7 +125,7 @@ def test_engines_take_turns_and_are_compared(encoder: Encoder, tmp_path: Path) -
 
 
 def test_without_a_reference_there_is_no_ratio() -> None:
-    from dualtower_benchmarks.graph_table import graph_tables
+    from dualtower_benchmarks.graph.table import graph_tables
 
     row = {
         "name": "naive", "threads": 1, "batch": 1, "file_bytes": 2_000_000, "error": 1e-6,
@@ -153,14 +156,14 @@ def test_without_a_reference_there_is_no_ratio() -> None:
     ],
 )
 def test_settings_that_make_no_sense(options, message: str) -> None:
-    from dualtower_benchmarks.graph_speed import GraphSpeed
+    from dualtower_benchmarks.graph.speed import GraphSpeed
 
     with pytest.raises(ValueError, match=message):
         GraphSpeed(**options)
 
 
 def test_a_source_that_has_no_weights(tmp_path: Path, encoder: Encoder) -> None:
-    from dualtower_benchmarks.graph_speed import read_source
+    from dualtower_benchmarks.graph.speed import read_source
 
     encoder.save(tmp_path / "bert")
     found, texts = read_source(tmp_path / "bert", 12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from dualtower.cli import main
-from dualtower_benchmarks.noise_table import noise_tables
+from dualtower_benchmarks.noise.table import noise_tables
+from dualtower_benchmarks.schema.layout import schema_of
 from dualtower_trainer.bert_config import BertConfig
 from dualtower_trainer.bert_weights import expected_shapes
 
@@ -79,6 +81,7 @@ def test_noise_costs_and_all_are_asked_the_same(
     command += [part for setting in SETTINGS for part in ("--set", setting)]
     main(command)
     document = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator(schema_of("noise")).validate(document)
     rows = {(row["share"], row["method"]): row for row in document["rows"]}
     assert set(rows) == {
         (share, method)

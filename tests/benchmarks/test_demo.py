@@ -14,8 +14,7 @@ import dualtower_trainer  # noqa: F401  sets TensorFlow's environment before any
 from dualtower.config import load_section, read_toml
 from dualtower_benchmarks.demo.cli import demo
 from dualtower_benchmarks.demo.households import choose_households
-from dualtower_benchmarks.demo.road import _encoder, _loads, _outdated
-from dualtower_benchmarks.settings import BenchConfig
+from dualtower_benchmarks.demo.road import MeasureConfig, Walk, _encoder, _loads, _outdated
 from dualtower_export import ExportConfig
 from dualtower_trainer.cli import load_run_config
 from dualtower_trainer.data import CompleteJourneyOptions, Heldout
@@ -29,10 +28,13 @@ def test_the_packaged_configurations_are_valid_and_open_with_their_command(path:
     assert load_run_config(path, ()).train.steps > 0
     schemas = (
         ("data", CompleteJourneyOptions), ("evaluate", EvaluateConfig), ("export", ExportConfig),
-        ("bench", BenchConfig),
+        ("bench", MeasureConfig),
     )  # fmt: skip
     for section, schema in schemas:
         load_section(section, schema, path=path)
+    walk = Walk(Path("unused"), path, quick=path.stem == "quick", engine="embedded")
+    walk.check()
+    assert {case.engine for case in walk.scenario().cases} == {"embedded"}
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# dualtower demo ")
     assert "Expect" in text.split("\n[")[0]
@@ -105,10 +107,13 @@ def test_damaged_leftovers_are_not_reused(
 
 
 def test_a_slip_in_the_last_section_is_found_before_the_first_step(tmp_path: Path) -> None:
-    from dualtower.errors import ConfigError
-    from dualtower_benchmarks.demo.road import Walk, walk
+    from dualtower.errors import ConfigError, UsageError
+    from dualtower_benchmarks.demo.road import walk
 
-    options = Walk(work=tmp_path / "work", config=CONFIGS[1], overrides=("bench.piont_s=1",))
-    with pytest.raises(ConfigError, match="did you mean 'point_s'"):
+    options = Walk(work=tmp_path / "work", config=CONFIGS[1], overrides=("bench.scenaro='x'",))
+    with pytest.raises(ConfigError, match="did you mean 'scenario'"):
+        walk(options, lambda name, facts: None)
+    options = Walk(work=tmp_path / "work", config=CONFIGS[1], overrides=("bench.scenario='x'",))
+    with pytest.raises(UsageError, match=r"there are .*quick-look"):
         walk(options, lambda name, facts: None)
     assert not (tmp_path / "work").exists()

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from dualtower.errors import UnavailableError
-from dualtower_benchmarks.arrivals import constant
-from dualtower_benchmarks.closed_loop import run_closed_loop
-from dualtower_benchmarks.open_loop import OpenLoopRun, run_open_loop
-from dualtower_benchmarks.percentiles import nearest_rank
-from dualtower_benchmarks.samples import Samples
-from dualtower_benchmarks.targets import GrpcTarget
+from dualtower_benchmarks.drivers.grpc_target import GrpcTarget
+from dualtower_benchmarks.load.arrivals import constant
+from dualtower_benchmarks.load.closed_loop import run_closed_loop
+from dualtower_benchmarks.load.open_loop import run_open_loop
+from dualtower_benchmarks.load.samples import Samples
+from dualtower_benchmarks.scenario.rows import void_reason
+from dualtower_benchmarks.stats.percentiles import nearest_rank
 
 STALL_S = 0.5
 
@@ -38,18 +39,14 @@ def test_closed_loop_hides_the_stall_that_the_open_loop_shows(echo_server) -> No
 
     slow_ns = int(STALL_S / 4 * 1e9)
     closed_slow = int((closed.latency_ns > slow_ns).sum())
-    open_slow = int((opened.samples.latency_ns > slow_ns).sum())
+    open_slow = int((opened.latency_ns > slow_ns).sum())
     assert closed.latency_ns.max() > STALL_S * 1e9
     assert closed_slow <= 0.02 * len(closed)
-    assert open_slow >= 0.1 * len(opened.samples)
-    assert (
-        nearest_rank(closed.latency_ns, 0.9)
-        < slow_ns
-        < nearest_rank(opened.samples.latency_ns, 0.9)
-    )
+    assert open_slow >= 0.1 * len(opened)
+    assert nearest_rank(closed.latency_ns, 0.9) < slow_ns < nearest_rank(opened.latency_ns, 0.9)
     # the generator did not stand still with the server
     assert opened.skipped == 0
-    assert len(opened.samples) == 400
+    assert len(opened) == 400
 
 
 def test_closed_loop_keeps_one_request_per_client_in_flight(echo_server) -> None:
@@ -68,7 +65,7 @@ def test_errors_are_counted_by_name_and_have_no_latency(echo_server) -> None:
     server = echo_server()
     with target(server, [b"x", b"refuse"]) as client:
         closed = run_closed_loop([client], duration_s=0.3)
-        opened = run_open_loop(client, constant(100.0, 0.5), max_in_flight=10).samples
+        opened = run_open_loop(client, constant(100.0, 0.5), max_in_flight=50)
     for samples in (closed, opened):
         assert set(samples.errors) == {"INVALID_ARGUMENT"}
         assert len(samples.latency_ns) + samples.errors["INVALID_ARGUMENT"] == len(samples)
@@ -78,22 +75,18 @@ def test_a_deadline_is_an_error_of_its_own(echo_server) -> None:
     server = echo_server(service_s=0.5)
     with target(server, deadline_s=0.05) as client:
         opened = run_open_loop(client, constant(100.0, 0.1), max_in_flight=100)
-    assert opened.samples.errors == {"DEADLINE_EXCEEDED": len(opened.samples)}
-    assert opened.void_reason(floor_ms=1e9, share=0.0) == "no request was answered"
+    assert opened.errors == {"DEADLINE_EXCEEDED": len(opened)}
+    assert void_reason(opened, slo_p99_ms=1e9) == "no request was answered"
 
 
 def test_open_loop_counts_what_it_could_not_send(echo_server) -> None:
     server = echo_server(service_s=0.05)
     with target(server) as client:
-        run = run_open_loop(client, constant(200.0, 0.5), max_in_flight=3)
-    assert run.skipped > 0
-    assert run.skipped + len(run.samples) == 100
-
-
-def test_open_loop_leaves_out_the_warmup(echo_server) -> None:
-    with target(echo_server()) as client:
-        run = run_open_loop(client, constant(100.0, 1.0), max_in_flight=100, warmup_s=0.4)
-    assert len(run.samples) == 60
+        samples = run_open_loop(client, constant(200.0, 0.5), max_in_flight=3)
+    assert samples.skipped > 0
+    assert len(samples) == 100
+    assert len(samples.latency_ns) == 100 - samples.skipped
+    assert not samples.errors
 
 
 class SlowToSend:
@@ -108,11 +101,9 @@ class SlowToSend:
 
 
 def test_a_generator_that_lags_voids_its_run() -> None:
-    run = run_open_loop(SlowToSend(), constant(200.0, 0.5), max_in_flight=1000)
-    lag_ms = run.lag_p99_ms()
-    assert lag_ms is not None
-    assert lag_ms > 100
-    reason = run.void_reason(floor_ms=1.0, share=0.1)
+    samples = run_open_loop(SlowToSend(), constant(200.0, 0.5), max_in_flight=1000)
+    assert nearest_rank(samples.lag_ns, 0.99) > 100e6
+    reason = void_reason(samples, slo_p99_ms=100.0)
     assert reason is not None
     assert "lag" in reason
 
@@ -126,11 +117,11 @@ def test_a_target_that_breaks_is_raised_not_hidden() -> None:
         run_closed_loop([Broken(), Broken()], duration_s=0.1)
 
 
-def test_nothing_sent_is_no_lag() -> None:
-    nothing = np.zeros(0, dtype=np.int64)
-    run = OpenLoopRun(Samples(nothing, nothing, nothing, np.zeros(0, dtype=np.str_)), 0)
-    assert run.lag_p99_ms() is None
-    assert run.samples.elapsed_s == 0.0
+def test_nothing_sent_is_void() -> None:
+    nothing = Samples.none()
+    assert len(nothing.lag_ns) == 0
+    assert nothing.elapsed_s == 0.0
+    assert void_reason(nothing, slo_p99_ms=1e9) == "no request was answered"
 
 
 def test_a_clock_that_runs_backwards_is_refused() -> None:

@@ -66,3 +66,21 @@ def test_cpu_quota(tmp_path: Path, text: str, cores: float | None) -> None:
 def test_memory_limit(tmp_path: Path, text: str, limit: int | None) -> None:
     (tmp_path / "memory.max").write_text(text + "\n")
     assert machine._memory_limit(tmp_path / "memory.max") == limit
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["avx2", "avx512f", "avx512_vnni", "avx512_bf16"], "Some CPU (AVX-512 VNNI)"),
+        (["avx2", "avx512f"], "Some CPU (AVX-512)"),
+        (["avx2"], "Some CPU (AVX2)"),
+        (["asimd", "asimddp"], "Some CPU (NEON dot product)"),
+        ([], "Some CPU"),
+    ],
+)
+def test_a_cpu_is_named_with_its_widest_vectors(flags: list[str], words: str) -> None:
+    assert machine.cpu_words({"cpu_model": "Some CPU", "cpu_flags": flags}) == words
+
+
+def test_a_cpu_without_a_name_keeps_its_vectors() -> None:
+    assert machine.cpu_words({"cpu_model": None, "cpu_flags": ["avx2"]}) == "unknown CPU (AVX2)"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dualtower_benchmarks.percentiles import (
+from dualtower_benchmarks.stats.percentiles import (
     minimum_samples,
     nearest_rank,
     percentile,

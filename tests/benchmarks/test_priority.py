@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from dualtower_benchmarks.priority import real_time
+from dualtower_benchmarks.load.priority import real_time
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_getscheduler"), reason="this system has no scheduling policies"

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dualtower_benchmarks.report.quality_figure import quality_panels
-from dualtower_benchmarks.report.quality_tables import Cell, Table, history_lengths, quality_tables
+from dualtower_benchmarks.report.road.quality_figure import quality_panels
+from dualtower_benchmarks.report.road.quality_tables import (
+    Cell,
+    Table,
+    history_lengths,
+    quality_tables,
+)
 
 
 def evaluation_of(report_files: Any) -> dict[str, Any]:

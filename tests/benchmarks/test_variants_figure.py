@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from dualtower_benchmarks.report.variants_figure import variant_panels
+from dualtower_benchmarks.report.road.variants_figure import variant_panels
 
 
 def _row(variant: str, size_mb: float, ms: float | None, recall: float, verdict: str = "ship"):

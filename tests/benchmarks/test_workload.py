@@ -11,7 +11,7 @@ import pytest
 
 from dualtower.bundle import Bundle
 from dualtower.errors import BundleError
-from dualtower_benchmarks.workload import DISTINCT_REQUESTS, Workload, check_answer
+from dualtower_benchmarks.load.workload import DISTINCT_REQUESTS, Workload, check_answer
 from dualtower_clients.codec import decode, encode
 from dualtower_clients.proto.inference_pb2 import PredictRequest, PredictResponse
 

@@ -1,4 +1,4 @@
-"""A served mini bundle, and a gRPC server whose answers a test scripts."""
+"""A served mini bundle, and fake servers, with clients of both kinds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from dualtower_clients.testing import Call, FakeServer
 from dualtower_serving import RunningServer, start
 
-sys.path.insert(0, str(Path(__file__).parent))  # scripted_server
+sys.path.insert(0, str(Path(__file__).parent))  # serving_clients, recommenders
 
-from scripted_server import KINDS, Answer, ScriptedServer, ok
+from serving_clients import KINDS
 
 
 @pytest.fixture(scope="session")
@@ -25,23 +26,28 @@ def served(mini_bundle) -> Iterator[RunningServer]:
 
 
 @pytest.fixture
-def server() -> Iterator[Callable[..., ScriptedServer]]:
-    """Starts a gRPC server that answers every method with `answer(method, request, context)`."""
-    servers: list[ScriptedServer] = []
+def server() -> Iterator[Callable[..., FakeServer]]:
+    """Starts fake servers with a model `m`, whose answer is without outputs."""
+    with ExitStack() as stack:
 
-    def serve(answer: Answer = ok, **settings: Any) -> ScriptedServer:
-        servers.append(ScriptedServer(answer, **settings))
-        return servers[-1]
+        def serve(*, host: str = "127.0.0.1", **settings: Any) -> FakeServer:
+            one = stack.enter_context(FakeServer(host=host, **settings))
+            one.add_model("m", {})
+            return one
 
-    yield serve
-    for one in servers:
-        one.stop()
+        yield serve
 
 
 @pytest.fixture
-def scripted(server) -> Callable[[Answer], str]:
-    """As `server`, for a test that needs the address only."""
-    return lambda answer: server(answer).address
+def garbled(server) -> Callable[[bytes | Callable[[Call], bytes]], str]:
+    """The address of a server that answers any call with these bytes."""
+
+    def serve(answer: bytes | Callable[[Call], bytes]) -> str:
+        one = server()
+        one.garble(answer)
+        return one.address
+
+    return serve
 
 
 @pytest.fixture(params=KINDS)

@@ -16,15 +16,16 @@ class BlockingRecommender:
 
     def __init__(self, address: str | Sequence[str] | AsyncRecommender, **settings: Any) -> None:
         self._loop = asyncio.new_event_loop()
-        self._client = AsyncRecommender(address, **settings)
+        is_made = isinstance(address, AsyncRecommender)
+        self._client = address if is_made else AsyncRecommender(address, **settings)
         try:
             self._run(self._client.__aenter__())
         except BaseException:
             self._end()
             raise
 
-    def pinned(self) -> BlockingPair:
-        return BlockingPair(self._loop, self._run(self._client.pinned()))
+    def pinned(self, **named: Any) -> BlockingPair:
+        return BlockingPair(self._loop, self._run(self._client.pinned(**named)))
 
     def close(self) -> None:
         if not self._loop.is_closed():

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 
-import grpc
 import numpy as np
 import pytest
-from scripted_server import ANSWER, PREDICT, waiting_for
+from serving_clients import predicted
 
 from dualtower.errors import UsageError
 from dualtower_clients import (
@@ -19,20 +16,12 @@ from dualtower_clients import (
     DeadlineExceeded,
     HedgePolicy,
     RetryPolicy,
-    encode,
 )
-from dualtower_clients.proto import inference_pb2
-
-
-def echo(method, request, context):
-    sent = inference_pb2.PredictRequest.FromString(request)
-    response = inference_pb2.PredictResponse()
-    response.outputs["y"].CopyFrom(sent.inputs["x"])
-    return response.SerializeToString()
 
 
 def test_a_thousand_calls_at_a_time_get_their_own_answers(server):
-    one = server(echo, threads=16)
+    one = server(threads=16)
+    one.add_model("m", lambda inputs: {"y": inputs["x"]})
 
     async def run() -> list[int]:
         async with AsyncServingClient(one.address, timeout_s=60) as client:
@@ -42,12 +31,12 @@ def test_a_thousand_calls_at_a_time_get_their_own_answers(server):
         return [int(answer.outputs["y"][0]) for answer in answers]
 
     assert asyncio.run(run()) == list(range(1000))
-    assert one.calls[PREDICT] == 1000
+    assert predicted(one) == 1000
 
 
 def test_a_thousand_deadlines_that_end_together_are_a_thousand_named_errors(server):
-    release = threading.Event()
-    one = server(waiting_for(release))
+    one = server()
+    one.hold()
 
     async def run() -> list[object]:
         async with AsyncServingClient(one.address) as client:
@@ -59,30 +48,21 @@ def test_a_thousand_deadlines_that_end_together_are_a_thousand_named_errors(serv
             return found
 
     errors = asyncio.run(run())
-    release.set()
     assert {type(error) for error in errors} == {DeadlineExceeded}
 
 
 def test_a_task_that_is_cancelled_cancels_its_call(server):
-    started, ended = threading.Event(), threading.Event()
-
-    def answer(method, request, context):
-        if not started.is_set():
-            context.add_callback(ended.set)
-            started.set()
-            ended.wait(60)
-        return ANSWER
-
-    one = server(answer)
+    one = server()
+    held = one.hold(calls=[0])
 
     async def run() -> None:
         async with AsyncServingClient(one.address, timeout_s=50) as client:
             task = asyncio.ensure_future(client.predict("m", {}))
-            await asyncio.to_thread(started.wait, 30)
+            await asyncio.to_thread(held.wait)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert await asyncio.to_thread(ended.wait, 30), "the server has learned of it"
+            await asyncio.to_thread(one.wait_for_abandoned)
             assert client._pool._traffic.balancer.outstanding == 0
             await client.predict("m", {})
 
@@ -90,62 +70,45 @@ def test_a_task_that_is_cancelled_cancels_its_call(server):
 
 
 def test_a_task_that_is_cancelled_cancels_both_attempts_of_a_hedged_call(server):
-    hang, release = threading.Event(), threading.Event()
-
-    def answer(method, request, context):
-        if hang.is_set():
-            release.wait(60)
-        return ANSWER
-
-    one = server(answer)
+    one = server()
     hedged = CallPolicy(hedge=HedgePolicy(min_observations=5))
 
     async def run() -> None:
         async with AsyncServingClient(one.address, timeout_s=50, policy=hedged) as client:
             for _ in range(10):
                 await client.predict("m", {})
-            hang.set()
+            held = one.hold()
             task = asyncio.ensure_future(client.predict("m", {}))
-            while one.calls[PREDICT] < 12:
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(held.wait, 2)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert client._pool._traffic.balancer.outstanding == 0
-            deadline = time.monotonic() + 20
-            while one.cancelled < 2:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(one.wait_for_abandoned, 2)
 
     asyncio.run(run())
-    release.set()
 
 
 def test_closing_ends_running_calls_and_pauses(server):
-    release, entered = threading.Event(), threading.Event()
-
-    def answer(method, request, context):
-        if method != PREDICT:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "later")
-        entered.set()
-        release.wait(60)
-        return ANSWER
+    one = server()
+    one.fail("UNAVAILABLE", "later", method="GetModelStatus")
+    held = one.hold(method="Predict")
 
     async def run() -> list[object]:
         pausing = CallPolicy(retry=RetryPolicy(initial_pause_s=1000, max_pause_s=1000))
-        client = AsyncServingClient(server(answer).address, timeout_s=9000, policy=pausing)
+        client = AsyncServingClient(one.address, timeout_s=9000, policy=pausing)
         tasks = [
             asyncio.ensure_future(client.predict("m", {})),
             asyncio.ensure_future(client.status("m")),
         ]
-        await asyncio.to_thread(entered.wait, 30)
-        await asyncio.sleep(0.2)  # the status call is in its pause by now, or on its way there
+        await asyncio.to_thread(held.wait)
+        await asyncio.to_thread(one.wait_for_calls, 2)
+        await asyncio.sleep(0.05)  # the status call is in its pause by now, or on its way there
         await client.close()
         await client.close()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     errors = asyncio.run(run())
-    release.set()
     assert [type(error) for error in errors] == [CallCancelled, CallCancelled]
 
 
@@ -171,22 +134,17 @@ def test_a_client_that_was_never_used_closes(server):
 
 
 def test_a_slow_answer_does_not_hold_up_the_others(server):
-    release = threading.Event()
-
-    def answer(method, request, context):
-        name = inference_pb2.PredictRequest.FromString(request).model_spec.name
-        if name == "slow":
-            release.wait(60)
-        response = inference_pb2.PredictResponse()
-        response.outputs["y"].CopyFrom(encode(np.int32([1])))
-        return response.SerializeToString()
+    one = server()
+    for name in ("slow", "quick"):
+        one.add_model(name, {"y": np.int32([1])})
+    held = one.hold(model="slow")
 
     async def run() -> int:
-        async with AsyncServingClient(server(answer).address, timeout_s=50) as client:
+        async with AsyncServingClient(one.address, timeout_s=50) as client:
             slow = asyncio.ensure_future(client.predict("slow", {}))
             quick = await asyncio.gather(*(client.predict("quick", {}) for _ in range(50)))
             assert not slow.done()
-            release.set()
+            held.release()
             await slow
         return len(quick)
 

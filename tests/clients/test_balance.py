@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 import pytest
-from scripted_server import PREDICT, failing, waiting_for
+from serving_clients import predicted
 
 from dualtower_clients import (
     BalancePolicy,
@@ -170,7 +170,7 @@ def test_all_addresses_are_asked(server, client_of, pick):
         [one.address for one in servers], policy=CallPolicy(balance=BalancePolicy(pick=pick))
     )
     answered = Counter(client.predict("m", {}).address for _ in range(60))
-    assert answered == {one.address: one.calls[PREDICT] for one in servers}
+    assert answered == {one.address: predicted(one) for one in servers}
     assert len(answered) == 3
 
 
@@ -182,34 +182,34 @@ def test_a_server_that_is_down_is_left_alone_and_found_when_it_is_back(server, c
     answers = [client.predict("m", {}) for _ in range(40)]
     assert {one.address for one in answers} == {up.address}
     assert sum(one.attempts > 1 for one in answers) < 20, "most calls do not try it any more"
-    back = server(address=down)
+    back = server(port=port)
     deadline = time.monotonic() + 20
-    while not back.calls[PREDICT]:
+    while not back.calls:
         assert time.monotonic() < deadline
         client.predict("m", {})
     assert back.address == down
 
 
 def test_a_refusal_says_nothing_against_a_replica(server, client_of):
-    servers = [server(failing("INVALID_ARGUMENT", "no")) for _ in range(2)]
+    servers = [server() for _ in range(2)]
+    for one in servers:
+        one.fail("INVALID_ARGUMENT", "no")
     policy = CallPolicy(balance=BalancePolicy(eject_after=1, pick="round_robin"))
     client = client_of([one.address for one in servers], policy=policy)
     for _ in range(10):
         with pytest.raises(RequestError):
             client.predict("m", {})
-    assert [one.calls[PREDICT] for one in servers] == [5, 5]
+    assert [predicted(one) for one in servers] == [5, 5]
 
 
 def test_a_silent_replica_is_ejected_and_the_other_one_answers(server, client_of):
-    release = threading.Event()
-    silent = server(waiting_for(release))
-    up = server()
+    silent, up = server(), server()
+    silent.hold()
     policy = CallPolicy(retry=None, balance=BalancePolicy(eject_after=1, pick="round_robin"))
     client = client_of([silent.address, up.address], policy=policy)
     with pytest.raises(DeadlineExceeded, match=silent.address):
         client.predict("m", {}, timeout_s=0.2)
     assert {client.predict("m", {}).address for _ in range(5)} == {up.address}
-    release.set()
 
 
 def test_the_error_names_the_last_replica_that_was_asked(client_of):
@@ -238,6 +238,6 @@ def test_twenty_four_threads_share_a_client_of_three_servers(server):
             thread.join()
         assert client._pool._traffic.balancer.outstanding == 0
     assert not failures
-    counts = [one.calls[PREDICT] for one in servers]
+    counts = [predicted(one) for one in servers]
     assert sum(counts) == 960
     assert min(counts) > 100

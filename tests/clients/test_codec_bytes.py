@@ -27,6 +27,19 @@ def numbers(name: str, size: int = 3 * LARGE) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 2, size).astype(name)
 
 
+@pytest.mark.parametrize("shift", range(8))
+def test_memory_is_shared_at_any_address_where_it_need_not_be_aligned(shift):
+    want = np.arange(LARGE, dtype=np.float64)
+    raw = bytes(shift) + encode_bytes(want)
+    memory = memoryview(raw)[shift:]
+    shared = decode(memory, aligned=False)
+    same(shared, want)
+    assert np.shares_memory(shared, np.frombuffer(raw, np.uint8))
+    assert not shared.flags.writeable
+    same(decode(memory), want)
+    assert decode(memory).flags.aligned
+
+
 def through_protobuf(raw: bytes) -> np.ndarray:
     return decode(TensorProto.FromString(raw))
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from recommenders import BlockingRecommender
 
 from dualtower.bundle import Bundle
 from dualtower.errors import BundleError, BundleMismatch, UsageError
-from dualtower_clients import DeadlineExceeded, Recommender
+from dualtower_clients import AsyncRecommender, CallCancelled, DeadlineExceeded, Recommender
 from dualtower_serving import start
 
 EXPORT = Path(__file__).parent.parent / "export" / "conftest.py"
@@ -52,10 +55,21 @@ def server(bundle):
         yield client
 
 
-@pytest.fixture(scope="module")
-def edge(bundle):
+def threads(path: Path, **settings) -> Recommender:
+    return Recommender.from_edge(path, **settings)
+
+
+def tasks(path: Path, **settings) -> BlockingRecommender:
+    return BlockingRecommender(AsyncRecommender.from_edge(path, **settings))
+
+
+KINDS = pytest.mark.parametrize("opened", [threads, tasks], ids=lambda kind: kind.__name__)
+
+
+@pytest.fixture(scope="module", params=[threads, tasks], ids=lambda kind: kind.__name__)
+def edge(bundle, request):
     """By the float32 towers: what is left is the float16 of the catalogue."""
-    with Recommender.from_edge(bundle.path, variant="float32") as client:
+    with request.param(bundle.path, variant="float32") as client:
         yield client
 
 
@@ -162,12 +176,35 @@ def test_wrong_use_is_refused_as_by_a_server(edge, server):
             client.recommend_by_ids([], k=1, timeout_s=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("variant", 5), ("threads", 0), ("threads", "2"), ("timeout_s", None), ("bundle", None)],
+)
+@KINDS
+def test_settings_that_are_none_are_refused(bundle, opened, name, value):
+    settings = {"bundle": bundle.path, name: value}
+    with pytest.raises(UsageError, match=name):
+        opened(settings.pop("bundle"), **settings)
+
+
+@pytest.mark.parametrize("text", ["a\0b\0", "x" * 1_000_000, "\u2028\t", "é 茶 🍵"], ids=len)
+def test_odd_texts_are_answered(edge, text):
+    assert edge.embed_items([text, text.encode()]).vectors.shape[0] == 2
+    assert len(edge.recommend([text], k=2).item_ids) == 2
+    assert edge.recommend_by_ids([text], k=2, exclude={text}).item_ids
+
+
 def test_a_pinned_one_is_the_same(edge):
     with edge.pinned() as pair:
         assert pair.recommend_by_ids([], k=3).item_ids == edge.recommend_by_ids([], k=3).item_ids
 
 
-def test_threads_share_one(edge):
+def test_threads_share_one(bundle):
+    with Recommender.from_edge(bundle.path) as edge:
+        _share(edge)
+
+
+def _share(edge: Recommender) -> None:
     want = {item: edge.recommend_by_ids([item], k=5).item_ids for item in ("item-001", "item-002")}
     wrong: list[object] = []
 
@@ -184,20 +221,162 @@ def test_threads_share_one(edge):
     assert not wrong
 
 
-def test_a_bundle_that_is_not_whole_is_named(bundle, tmp_path):
+MANY = [f"tea number {number}" for number in range(4000)]  # as many take a good part of a second
+
+
+@pytest.fixture
+def began():
+    """The threads of clients that were opened since; others of this process are left out."""
+    before = set(threading.enumerate())
+
+    def since() -> int:
+        now = set(threading.enumerate()) - before
+        return sum(one.name.startswith("dualtower-edge") for one in now)
+
+    return since
+
+
+def test_the_asynchronous_one_answers_as_the_other_does(bundle):
+    with threads(bundle.path) as one, tasks(bundle.path) as other:
+        assert one.describe() == other.describe()
+        assert one.status() == other.status()
+        for history in HISTORIES:
+            ours, theirs = (client.recommend_by_ids(history, k=20) for client in (one, other))
+            assert ours.item_ids == theirs.item_ids
+            np.testing.assert_array_equal(ours.scores, theirs.scores)
+            assert (ours.version, ours.fingerprint) == (theirs.version, theirs.fingerprint)
+        ours, theirs = (client.recommend(["tea", "rye"], k=20) for client in (one, other))
+        assert ours.item_ids == theirs.item_ids
+        for ask in ("embed_items", "embed_users"):
+            given = TEXTS if ask == "embed_items" else [TEXTS, []]
+            vectors = [getattr(client, ask)(given).vectors for client in (one, other)]
+            np.testing.assert_array_equal(*vectors)
+
+
+def test_the_event_loop_goes_on_while_it_computes(bundle):
+    async def run() -> int:
+        async with AsyncRecommender.from_edge(bundle.path) as client:
+            embedding = asyncio.ensure_future(client.embed_items(MANY))
+            turns = 0
+            while not embedding.done():
+                await asyncio.sleep(0)
+                turns += 1
+            assert (await embedding).vectors.shape[0] == len(MANY)
+            return turns
+
+    assert asyncio.run(run()) > 100  # of a loop that is blocked: two or three
+
+
+def test_fifty_tasks_at_a_time_get_their_own_answers(bundle, began):
+    ids = [f"item-{number:03d}" for number in range(50)]
+    with Recommender.from_edge(bundle.path) as client:
+        wanted = [client.recommend_by_ids([one], k=5).item_ids for one in ids]
+
+    async def run() -> list[tuple[str, ...]]:
+        async with AsyncRecommender.from_edge(bundle.path) as client:
+            found = await asyncio.gather(*(client.recommend_by_ids([one], k=5) for one in ids))
+            assert began() == 1
+        return [one.item_ids for one in found]
+
+    assert asyncio.run(run()) == wanted
+
+
+def test_tasks_that_are_cancelled_leave_nothing_behind(bundle):
+    async def run() -> None:
+        async with AsyncRecommender.from_edge(bundle.path) as client:
+            runs = asyncio.ensure_future(client.embed_items(MANY))
+            waits = [asyncio.ensure_future(client.embed_items(MANY)) for _ in range(200)]
+            await asyncio.sleep(0.05)
+            for task in (runs, *waits):
+                task.cancel()
+            found = await asyncio.gather(runs, *waits, return_exceptions=True)
+            assert {type(one) for one in found} == {asyncio.CancelledError}
+            # only the one that ran is waited for: two hundred would take longer than the deadline
+            assert (await client.recommend_by_ids(["item-001"], k=5)).item_ids
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+
+
+def test_a_deadline_ends_a_call_that_waits_and_one_that_computes(bundle):
+    async def run() -> None:
+        async with AsyncRecommender.from_edge(bundle.path) as client:
+            runs = asyncio.ensure_future(client.embed_items(MANY))
+            await asyncio.sleep(0)  # it goes first
+            with pytest.raises(DeadlineExceeded, match="calls take turns"):
+                await client.recommend_by_ids([], k=1, timeout_s=0.01)
+            assert (await runs).vectors.shape[0] == len(MANY)
+            with pytest.raises(DeadlineExceeded, match=r"within 0\.0\d* s"):
+                await client.embed_items(MANY, timeout_s=0.01)
+            assert (await client.recommend_by_ids([], k=1)).item_ids
+
+    asyncio.run(run())
+
+
+def test_calls_end_when_the_client_closes_and_so_does_its_thread(bundle, began):
+    async def run() -> None:
+        client = AsyncRecommender.from_edge(bundle.path)
+        await client.connect()
+        calls = [asyncio.ensure_future(client.embed_items(MANY)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        await client.close()
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(one) for one in found} == {CallCancelled}
+        await client.close()
+        while began():  # it ends what it has begun
+            await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+
+
+def test_a_loop_that_ends_while_it_computes_is_no_failure(bundle, began):
+    async def run() -> None:
+        client = AsyncRecommender.from_edge(bundle.path)
+        await client.connect()
+        left = asyncio.ensure_future(client.embed_items(MANY))
+        await asyncio.sleep(0.01)
+        assert not left.done()
+
+    asyncio.run(run())
+    deadline = time.monotonic() + 20
+    while began():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_asynchronous_one_belongs_to_the_loop_of_its_first_call(bundle):
+    with tasks(bundle.path) as client, pytest.raises(UsageError, match="another event loop"):
+        asyncio.run(client._client.recommend_by_ids([], k=1))
+
+
+@KINDS
+def test_a_client_that_is_closed_says_so_and_others_of_its_files_go_on(bundle, opened):
+    with opened(bundle.path) as client:
+        pair = client.pinned()
+        assert pair.recommend_by_ids([], k=3).item_ids
+        pair.close()
+        for ask in (pair.describe, pair.status, lambda: pair.recommend_by_ids([], k=3)):
+            with pytest.raises(CallCancelled, match="is closed; open a new one"):
+                ask()
+        assert client.recommend_by_ids([], k=3).item_ids
+        pair.close()
+
+
+@KINDS
+def test_a_bundle_that_is_not_whole_is_named(bundle, tmp_path, opened):
     with pytest.raises(BundleError, match="is no bundle"):
-        Recommender.from_edge(tmp_path)
+        opened(tmp_path)
     copy = tmp_path / "copy"
     shutil.copytree(bundle.path, copy, ignore=shutil.ignore_patterns("serving"))
     facts = json.loads((copy / "edge" / "edge.json").read_text())
     with pytest.raises(BundleError, match="int3"):
-        Recommender.from_edge(copy, variant="int3")
+        opened(copy, variant="int3")
     (copy / "edge" / "edge.json").write_text(json.dumps({**facts, "fingerprint": "0" * 64}))
     with pytest.raises(BundleMismatch, match="0000"):
-        Recommender.from_edge(copy)
+        opened(copy)
     (copy / "edge" / "item_ids.json").unlink()
     with pytest.raises(BundleError, match="no whole `edge` folder"):
-        Recommender.from_edge(copy)
+        opened(copy)
 
 
 def test_neither_tensorflow_nor_a_connection_is_needed(bundle):

@@ -79,9 +79,13 @@ def test_what_examples_share_is_sent_once():
 
 
 @pytest.fixture(scope="module")
-def small_server(shared_server, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("small")
-    subprocess.run([sys.executable, BUILDER, folder], check=True, capture_output=True)
+def small_server(shared_server, made_once):
+    folder = made_once(
+        "small-models",
+        lambda folder: subprocess.run(
+            [sys.executable, BUILDER, folder], check=True, capture_output=True
+        ),
+    )
     one = shared_server("--model_name=examples", f"--model_base_path={folder / 'examples'}")
     one.wait_ready("examples")
     return one
@@ -122,12 +126,12 @@ def classified(*rows: list[tuple[str, float]]) -> examples_pb2.ClassificationRes
     return result
 
 
-def test_classify_gives_labels_and_scores_of_each_example(server, client_of):
+def test_classify_gives_labels_and_scores_of_each_example(garbled, client_of):
     response = examples_pb2.ClassificationResponse(
         result=classified([("a", 0.25), ("b", 0.75)], [])
     )
     response.model_spec.version.value = 3
-    client = client_of(server(lambda *_: response.SerializeToString()).address)
+    client = client_of(garbled(response.SerializeToString()))
     found = client.classify("m", [{"x": 1.0}, {"x": 2.0}])
     first, second = found.examples
     assert (first.labels, first.scores.tolist()) == (("a", "b"), [0.25, 0.75])
@@ -135,31 +139,27 @@ def test_classify_gives_labels_and_scores_of_each_example(server, client_of):
     assert found.version == 3
 
 
-def test_a_label_that_is_no_text_is_an_answer_that_cannot_be_read(server, client_of):
+def test_a_label_that_is_no_text_is_an_answer_that_cannot_be_read(garbled, client_of):
     response = examples_pb2.ClassificationResponse(result=classified([("label?", 0.5)]))
     raw = response.SerializeToString().replace(b"label?", b"label\xff")
     with pytest.raises(ResponseError, match="no ClassificationResponse"):
-        client_of(server(lambda *_: raw).address).classify("m", [{"x": 1.0}])
+        client_of(garbled(raw)).classify("m", [{"x": 1.0}])
 
 
 def test_several_signatures_in_one_run(server, client_of):
-    requests = []
-
-    def answer(method, request, context):
-        requests.append(examples_pb2.MultiInferenceRequest.FromString(request))
-        response = examples_pb2.MultiInferenceResponse()
-        response.results.add(classification_result=classified([("a", 0.5)]))
-        regression = response.results.add().regression_result
-        regression.regressions.add(value=2.5)
-        return response.SerializeToString()
-
-    client = client_of(server(answer).address)
+    response = examples_pb2.MultiInferenceResponse()
+    response.results.add(classification_result=classified([("a", 0.5)]))
+    response.results.add().regression_result.regressions.add(value=2.5)
+    one = server()
+    one.garble(response.SerializeToString())
+    client = client_of(one.address)
     tasks = {"by_class": "classify", "by_value": "regress"}
     found = client.multi_inference("m", tasks, [{"x": 1.0}], version=2)
     assert list(found) == list(tasks)
     assert found["by_class"].examples[0].labels == ("a",)
     assert found["by_value"].values.tolist() == [2.5]
-    (request,) = requests
+    (call,) = one.calls
+    request = examples_pb2.MultiInferenceRequest.FromString(call.request)
     assert [one.method_name for one in request.tasks] == [
         "tensorflow/serving/classify",
         "tensorflow/serving/regress",
@@ -185,8 +185,8 @@ def test_a_model_server_runs_several_signatures(small_server, client_of):
     ],
     ids=["no result", "an empty result"],
 )
-def test_results_that_do_not_fit_the_tasks(server, client_of, response):
-    client = client_of(server(lambda *_: response.SerializeToString()).address)
+def test_results_that_do_not_fit_the_tasks(garbled, client_of, response):
+    client = client_of(garbled(response.SerializeToString()))
     with pytest.raises(ResponseError, match=r"result"):
         client.multi_inference("m", {"a": "regress"}, [{"x": 1.0}])
 

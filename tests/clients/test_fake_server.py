@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+import unittest
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -161,7 +163,13 @@ def test_a_function_may_refuse(server, client):
     with pytest.raises(RequestError, match="not today"):
         client.predict("m", {})
     server.add_model("m", lambda inputs: inputs["missing"])
-    with pytest.raises(ServerFailure):
+    with pytest.raises(ServerFailure, match="a function of the test raised KeyError: 'missing'"):
+        client.predict("m", {})
+    server.add_model("m", lambda inputs: [1])
+    with pytest.raises(ServerFailure, match="function gives arrays by alias, got list"):
+        client.predict("m", {})
+    server.add_model("m", lambda inputs: {"y": object()})
+    with pytest.raises(ServerFailure, match="output 'y' of the function"):
         client.predict("m", {})
 
 
@@ -316,15 +324,12 @@ def test_a_reload_moves_labels_and_unloads_the_rest(server, client):
         client.reload(config)
 
 
-def test_health_is_told(server):
-    server.add_model("m", {"y": [1]})
-    with grpc.insecure_channel(server.address) as channel:
-        check = channel.unary_unary("/grpc.health.v1.Health/Check")
-        assert check(b"") == b"\x08\x01"
-        server.set_state("m", 1, "LOADING")
-        assert check(b"") == b"\x08\x02"
-        with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary("/some.Other/Method")(b"")
+def test_other_services_are_not_implemented(server):
+    with (
+        grpc.insecure_channel(server.address) as channel,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        channel.unary_unary("/some.Other/Method")(b"")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -468,13 +473,24 @@ def test_somebodys_own_code():
 
 def test_the_documentations_examples_run():
     text = (Path(__file__).parents[2] / "clients" / "TESTING.md").read_text(encoding="utf-8")
-    scope: dict[str, object] = {}
+    scope: dict[str, Any] = {"__name__": "testing_md"}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(block, scope)
     tests = [name for name in scope if name.startswith("test_")]
-    assert tests == ["test_the_front_page", "test_any_model"]
+    assert tests == [
+        "test_the_front_page",
+        "test_any_model",
+        "test_answers_that_are_not_right",
+        "test_a_page_with_a_known_list",
+        "test_a_user_who_leaves_ends_the_call",
+        "test_a_connection_that_is_dead_without_a_word",
+    ]
     for name in tests:
         scope[name]()
+    found = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(scope["FrontPage"]).run(found)
+    assert found.wasSuccessful(), found.failures + found.errors
+    assert found.testsRun == 1
 
 
 def _until(condition) -> None:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
-from contextlib import suppress
 
-import grpc
 import numpy as np
 import pytest
-from scripted_server import ScriptedServer, failing, waiting_for
 
 from dualtower.errors import UsageError
 from dualtower_clients import (
@@ -32,6 +28,7 @@ from dualtower_clients import (
     encode_values,
 )
 from dualtower_clients.proto import inference_pb2, management_pb2
+from dualtower_clients.testing import Refusal, Wire
 from dualtower_serving import start
 from dualtower_serving.launch import free_port
 
@@ -69,17 +66,20 @@ def test_waiting_for_a_server_that_never_comes_ends():
         Recommender(f"localhost:{free_port()}", wait_s=0.5)
 
 
-def test_a_server_killed_in_the_middle_of_a_call(bundles):
+def test_a_server_killed_in_the_middle_of_a_call_comes_back_and_is_checked_anew(bundles):
     texts = np.array(["a long text " * 200] * 20_000, object)
+    port = free_port()
 
     def ask_until_it_fails() -> None:
         while True:
             client.predict("item_tower", {"text": texts}, timeout_s=60)
 
     with (
-        start(bundles["a1"], engine="embedded") as server,
+        start(bundles["a1"], engine="embedded", port=port) as server,
         ServingClient(server.address) as client,
     ):
+        recommender = Recommender(server.address)
+        first = recommender.recommend([], k=1)
         client.predict("item_tower", {"text": ["a"]})
         killer = threading.Timer(0.15, os.kill, (server.pid, signal.SIGKILL))
         killer.start()
@@ -88,33 +88,27 @@ def test_a_server_killed_in_the_middle_of_a_call(bundles):
         killer.join()
         with pytest.raises(ServerUnreachable):
             client.predict("item_tower", {"text": ["a"]})
-
-
-def test_a_server_that_comes_back_is_found_and_checked_anew(bundles):
-    port = free_port()
-    with start(bundles["a1"], engine="embedded", port=port) as server:
-        client = Recommender(server.address)
-        first = client.recommend([], k=1)
     with pytest.raises(ServerUnreachable):
-        client.recommend([], k=1)
+        recommender.recommend([], k=1)
     # the same version number, but another bundle: only asking again can tell
     with start(bundles["b1"], engine="embedded", port=port):
         deadline = time.monotonic() + 10
         while True:
             try:
-                second = client.recommend([], k=1)
+                second = recommender.recommend([], k=1)
                 break
             except ServerUnreachable:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-    client.close()
+    recommender.close()
     assert (first.version, second.version) == (1, 1)
     assert first.fingerprint != second.fingerprint
 
 
-def test_a_deadline_holds(scripted, client_of):
-    release = threading.Event()
-    address = scripted(waiting_for(release))
+def test_a_deadline_holds(server, client_of):
+    one = server()
+    one.hold()
+    address = one.address
     with pytest.raises(DeadlineExceeded, match=r"0\.2 s"):
         client_of(address).predict("m", {}, timeout_s=0.2)
     with pytest.raises(DeadlineExceeded, match=r"0\.1 s"):
@@ -122,14 +116,14 @@ def test_a_deadline_holds(scripted, client_of):
     for over_s in (0, -1):
         with pytest.raises(DeadlineExceeded):
             client_of(address).predict("m", {}, timeout_s=over_s)
-    release.set()
 
 
 @pytest.fixture
-def half_open():
-    """The address of a socket that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
+def half_open(server):
+    """The address of a port that takes connections and never says a word."""
+    with Wire(server().address) as wire:
+        wire.fall_silent()
+        yield wire.address
 
 
 def test_a_silent_connection_ends_with_the_deadline(half_open, client_of):
@@ -148,24 +142,16 @@ def test_a_silent_connection_costs_an_attempt_where_there_is_another_server(
     assert [client.predict("m", {}).address for _ in range(4)] == [up.address] * 4
 
 
-def test_a_server_that_hangs_up_at_once_is_unreachable(client_of):
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        hanging_up = threading.Thread(target=_hang_up, args=(listening,), daemon=True)
-        hanging_up.start()
+def test_a_server_that_hangs_up_at_once_is_unreachable(server, client_of):
+    with Wire(server().address) as wire:
+        wire.hang_up()
         with pytest.raises(ServerUnreachable):
-            client_of(f"127.0.0.1:{listening.getsockname()[1]}").predict("m", {}, timeout_s=5)
-        listening.shutdown(socket.SHUT_RDWR)
-    hanging_up.join()
+            client_of(wire.address).predict("m", {}, timeout_s=5)
 
 
-def _hang_up(listening: socket.socket) -> None:
-    with suppress(OSError):
-        while True:
-            listening.accept()[0].close()
-
-
-def test_deadlines_that_end_together_on_many_threads_are_named_errors(scripted):
-    release = threading.Event()
+def test_deadlines_that_end_together_on_many_threads_are_named_errors(server):
+    one = server()
+    one.hold()
     found: list[type] = []
 
     def ask() -> None:
@@ -175,19 +161,17 @@ def test_deadlines_that_end_together_on_many_threads_are_named_errors(scripted):
             except BaseException as error:
                 found.append(type(error))
 
-    with ServingClient(scripted(waiting_for(release))) as client:
+    with ServingClient(one.address) as client:
         threads = [threading.Thread(target=ask) for _ in range(24)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    release.set()
     assert found == [DeadlineExceeded] * 120
 
 
 def test_one_of_two_servers_goes_and_comes_back_and_no_caller_notices(server):
-    steady, port = server(threads=8), free_port()
-    leaving = server(address=f"127.0.0.1:{port}", threads=8)
+    steady, leaving = server(), server()
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -204,27 +188,22 @@ def test_one_of_two_servers_goes_and_comes_back_and_no_caller_notices(server):
         for thread in threads:
             thread.start()
         for _ in range(3):
-            _wait_for_calls(leaving)
+            leaving.wait_for_calls(20)
             leaving.stop()
-            time.sleep(0.1)
-            leaving = server(address=f"127.0.0.1:{port}", threads=8)
-        _wait_for_calls(leaving)
+            before = len(steady.calls)
+            steady.wait_for_calls(before + 50)  # that is how long it stays away
+            leaving.calls.clear()
+            leaving.start()
+        leaving.wait_for_calls(20)
         stop.set()
         for thread in threads:
             thread.join()
     assert not failures
 
 
-def _wait_for_calls(server: ScriptedServer) -> None:
-    deadline = time.monotonic() + 30
-    while server.calls.total() < 20:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x0a\x05ab", b"\x00" * 40])
-def test_garbage_is_no_answer(scripted, client_of, garbage):
-    address = scripted(lambda method, request, context: garbage)
+def test_garbage_is_no_answer(garbled, client_of, garbage):
+    address = garbled(garbage)
     client = client_of(address)
     for call in (
         lambda: client.predict("m", {}),
@@ -237,16 +216,16 @@ def test_garbage_is_no_answer(scripted, client_of, garbage):
             call()
 
 
-def test_random_bytes_are_a_named_error_or_an_answer(scripted):
+def test_random_bytes_are_a_named_error_or_an_answer(garbled):
     random = np.random.default_rng(5)
     sent = []
 
-    def answer(method, request, context):
+    def answer(call):
         sent.append(random.bytes(random.integers(0, 40)))
         return sent[-1]
 
     refused = 0
-    with ServingClient(scripted(answer)) as client:
+    with ServingClient(garbled(answer)) as client:
         for place in range(300):
             try:
                 found = client.status("m") if place % 2 else client.predict("m", {}).outputs
@@ -258,27 +237,26 @@ def test_random_bytes_are_a_named_error_or_an_answer(scripted):
     assert 0 < refused < 300
 
 
-def test_a_tensor_in_the_answer_that_does_not_hold_together(scripted):
+def test_a_tensor_in_the_answer_that_does_not_hold_together(garbled):
     response = inference_pb2.PredictResponse()
     response.outputs["y"].CopyFrom(encode(np.float32([1, 2])))
     response.outputs["y"].tensor_content = b"odd"
-    address = scripted(lambda method, request, context: response.SerializeToString())
+    address = garbled(response.SerializeToString())
     with ServingClient(address) as client, pytest.raises(ResponseError, match="output 'y'"):
         client.predict("m", {})
 
 
-def test_answers_far_above_grpcs_own_limit_arrive(scripted, client_of):
+def test_answers_far_above_grpcs_own_limit_arrive(garbled, client_of):
     big = np.arange(4_000_000, dtype=np.float32).reshape(1000, 4000)  # 16 MB, four times the limit
-    address = scripted(lambda method, request, context: answer_of(embedding=big))
+    address = garbled(answer_of(embedding=big))
     answer = client_of(address).predict("m", {"text": np.array(["x" * 5_000_000], object)})
     np.testing.assert_array_equal(answer.outputs["embedding"], big)
 
 
-def test_a_server_that_is_no_model_server(scripted):
-    def refuse(method, request, context):
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-
-    with ServingClient(scripted(refuse)) as client, pytest.raises(RequestError, match="REST port"):
+def test_a_server_that_is_no_model_server(server):
+    one = server()
+    one.fail("UNIMPLEMENTED", "Method not found!")
+    with ServingClient(one.address) as client, pytest.raises(RequestError, match="REST port"):
         client.predict("m", {})
 
 
@@ -290,8 +268,8 @@ def test_a_server_that_is_no_model_server(scripted):
         ({"dim": np.zeros(0, np.int32)}, "dim"),
     ],
 )
-def test_a_description_that_lacks_something(scripted, changes, what):
-    address = scripted(lambda method, request, context: described(**changes))
+def test_a_description_that_lacks_something(garbled, changes, what):
+    address = garbled(described(**changes))
     with pytest.raises(ResponseError, match=what):
         Recommender(address)
 
@@ -305,24 +283,22 @@ def test_a_description_that_lacks_something(scripted, changes, what):
         {"item_ids": [["a"], ["b"]], "scores": np.zeros((2, 1), np.float32)},
     ],
 )
-def test_recommendations_of_the_wrong_shape(scripted, outputs):
-    def answer(method, request, context):
-        spec = inference_pb2.PredictRequest.FromString(request).model_spec
-        return described() if spec.signature_name == "describe" else answer_of(**outputs)
+def test_recommendations_of_the_wrong_shape(garbled, outputs):
+    def answer(call):
+        return described() if call.signature == "describe" else answer_of(**outputs)
 
-    with Recommender(scripted(answer)) as client, pytest.raises(ResponseError):
+    with Recommender(garbled(answer)) as client, pytest.raises(ResponseError):
         client.recommend([], k=1)
 
 
-def test_embeddings_of_another_length_than_described(scripted):
-    def answer(method, request, context):
-        spec = inference_pb2.PredictRequest.FromString(request).model_spec
-        if spec.signature_name == "describe":
+def test_embeddings_of_another_length_than_described(garbled):
+    def answer(call):
+        if call.signature == "describe":
             return described()
         return answer_of(embedding=np.zeros((1, 3), np.float32))
 
     with (
-        Recommender(scripted(answer)) as client,
+        Recommender(garbled(answer)) as client,
         pytest.raises(ResponseError, match="described as 2"),
     ):
         client.embed_items(["a"])
@@ -357,17 +333,23 @@ def test_a_closed_client_says_so(served, client_of):
 
 
 def test_closing_ends_a_running_call_and_a_pause(server):
-    release = threading.Event()
-    one = server(waiting_for(release))
-    for policy in (CallPolicy(), CallPolicy(retry=RetryPolicy(initial_pause_s=99, max_pause_s=99))):
+    one = server()
+    one.hold(calls=[0])
+    one.fail("UNAVAILABLE", calls=[1])
+    pausing = CallPolicy(retry=RetryPolicy(initial_pause_s=99, max_pause_s=99))
+    for count, policy in enumerate([CallPolicy(), pausing], start=1):
         client = ServingClient(one.address, timeout_s=200, policy=policy)
-        closing = threading.Timer(0.2, client.close)
+
+        def close(client: ServingClient = client, count: int = count) -> None:
+            one.wait_for_calls(count)
+            time.sleep(0.05)  # the second is in its pause by now, or on its way there
+            client.close()
+
+        closing = threading.Thread(target=close)
         closing.start()
         with pytest.raises(CallCancelled):
             client.predict("m", {})
         closing.join()
-        one.answer = failing("UNAVAILABLE")
-    release.set()
 
 
 def test_a_reload_has_one_address(client_of):
@@ -378,11 +360,11 @@ def test_a_reload_has_one_address(client_of):
 def test_models_that_are_waited_for(server, client_of):
     seen = []
 
-    def answer(method, request, context):
-        model = management_pb2.GetModelStatusRequest.FromString(request).model_spec.name
+    def answer(call):
+        model = call.model
         seen.append(model)
         if seen.count(model) == 1:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+            raise Refusal("UNAVAILABLE", "starting")
         response = management_pb2.GetModelStatusResponse()
         state = "AVAILABLE" if seen.count(model) > 2 else "LOADING"
         response.model_version_status.add(
@@ -390,9 +372,10 @@ def test_models_that_are_waited_for(server, client_of):
         )
         return response.SerializeToString()
 
-    one = server(answer)
+    one = server()
+    one.garble(answer)
     client_of(one.address).wait_until_available(["a", "b"], timeout_s=60)
     assert seen == ["a", "a", "a", "b", "b", "b"], "each question is asked once"
-    one.answer = failing("NOT_FOUND", "Could not find any versions of model c")
+    one.heal()
     with pytest.raises(DeadlineExceeded, match=r"'c'.*any versions of model c"):
         client_of(one.address).wait_until_available(["c"], timeout_s=0.3)

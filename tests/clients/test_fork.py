@@ -6,22 +6,18 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from scripted_server import ANSWER
 
-from dualtower_clients.proto import inference_pb2
+from dualtower_clients.testing import FakeModel, FakeSignature
 
 PROGRAM = Path(__file__).with_name("forking.py")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
-def answer(method, request, context):
-    if inference_pb2.PredictRequest.FromString(request).model_spec.signature_name == "slow":
-        time.sleep(1.0)
-    return ANSWER
+def nothing(inputs):
+    return {}
 
 
 @pytest.mark.parametrize(
@@ -39,9 +35,13 @@ def answer(method, request, context):
     ],
 )
 def test_a_fork(server, case, child):
+    one = server()
+    signatures = {name: FakeSignature(nothing) for name in ("serving_default", "slow")}
+    one.add_model("m", FakeModel(signatures))
+    one.delay(1.0, signature="slow")
     environment = {k: v for k, v in os.environ.items() if k != "GRPC_ENABLE_FORK_SUPPORT"}
     done = subprocess.run(
-        [sys.executable, PROGRAM, case, server(answer).address],
+        [sys.executable, PROGRAM, case, one.address],
         capture_output=True,
         text=True,
         timeout=60,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 
 import numpy as np
 import pytest
-from scripted_server import ANSWER, PREDICT, failing
+from serving_clients import predicted
 
 from dualtower.errors import UsageError
 from dualtower_clients import (
@@ -24,8 +23,8 @@ from dualtower_clients._budget import TokenBucket
 from dualtower_clients._hedging import Hedging
 from dualtower_clients._latency import LatencyWindow
 from dualtower_clients.proto import management_pb2
+from dualtower_clients.testing import Refusal
 
-RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 MS = 1_000_000
 
 
@@ -55,6 +54,20 @@ def test_a_bucket_gives_what_was_paid_in():
     for _ in range(10):
         bucket.refill()
     assert bucket.tokens == 2
+
+
+def test_time_pays_into_a_bucket_too():
+    now = [100.0]
+    bucket = TokenBucket(capacity=10, refill=0.1, refill_per_s=0.5, now_s=lambda: now[0])
+    for _ in range(12):
+        bucket.drain()
+    assert not bucket.is_above_half
+    now[0] += 10.0
+    assert not bucket.is_above_half  # it is at the half
+    now[0] += 0.5
+    assert bucket.is_above_half
+    now[0] += 1e6
+    assert bucket.tokens == 10
 
 
 def test_there_is_no_delay_before_enough_was_observed():
@@ -88,105 +101,75 @@ def test_a_window_holds_the_observations_it_waits_for():
         HedgePolicy(min_observations=100, window=50)
 
 
-class Hanging:
-    """Answers at once, until it is told to answer only when it is released."""
-
-    def __init__(self) -> None:
-        self.release = threading.Event()
-        self.hangs = False
-
-    def __call__(self, method, request, context):
-        if self.hangs:
-            self.release.wait(60)
-        return ANSWER
-
-
-@pytest.fixture
-def hanging():
-    one = Hanging()
-    yield one
-    one.release.set()
-
-
 def policy(**changes) -> CallPolicy:
     hedge = HedgePolicy(**{"min_observations": 5, "max_extra": 1.0, **changes})
     return CallPolicy(hedge=hedge, balance=BalancePolicy(pick="round_robin", eject_after=1000))
 
 
-def test_another_replica_answers_in_place_of_one_that_hangs(server, client_of, hanging):
-    slow, fast = server(hanging), server()
+def test_another_replica_answers_in_place_of_one_that_hangs(server, client_of):
+    slow, fast = server(), server()
     client = client_of([slow.address, fast.address], policy=policy())
     for _ in range(12):
         client.predict("m", {})
-    before = slow.calls[PREDICT]
-    hanging.hangs = True
+    slow.hold()
+    before = predicted(slow)
     answers = [client.predict("m", {}, timeout_s=50) for _ in range(6)]
     assert {one.address for one in answers} == {fast.address}
     assert [one.attempts for one in answers].count(2) >= 3
     assert not any(one.failures for one in answers), "a loser has not failed"
-    assert slow.calls[PREDICT] > before
-    deadline = time.monotonic() + 20
-    while slow.cancelled < 3:  # the server learns that the losers are cancelled
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert predicted(slow) > before
+    slow.wait_for_abandoned(3)  # it learns that the losers are cancelled
 
 
-def test_a_hedge_that_is_lost_again_and_again_ejects_the_slow_replica(server, client_of, hanging):
-    slow, fast, third = server(hanging, threads=32), server(), server()
+def test_a_hedge_that_is_lost_again_and_again_ejects_the_slow_replica(server, client_of):
+    slow, fast, third = server(), server(), server()
     hedged = CallPolicy(
         hedge=HedgePolicy(min_observations=5, max_extra=1.0),
-        balance=BalancePolicy(pick="round_robin", eject_after=3, eject_s=600),
+        balance=BalancePolicy(pick="round_robin", eject_after=3, eject_s=600, max_eject_s=600),
     )
     client = client_of([slow.address, fast.address, third.address], policy=hedged)
     for _ in range(18):
         client.predict("m", {})
-    hanging.hangs = True
+    slow.hold()
     answers = [client.predict("m", {}, timeout_s=50) for _ in range(60)]
     assert slow.address not in {one.address for one in answers}
-    asked = slow.calls[PREDICT]
+    asked = predicted(slow)
     for _ in range(30):
         client.predict("m", {}, timeout_s=50)
-    assert slow.calls[PREDICT] == asked, "it gets no calls any more"
+    assert predicted(slow) == asked, "it gets no calls any more"
 
 
-def test_the_same_server_is_asked_twice_where_there_is_only_one(server, client_of, hanging):
-    first = threading.Lock()
-
-    def answer(method, request, context):
-        if hanging.hangs and first.acquire(blocking=False):
-            hanging.release.wait(60)
-        return ANSWER
-
-    one = server(answer)
+def test_the_same_server_is_asked_twice_where_there_is_only_one(server, client_of):
+    one = server()
     client = client_of(one.address, policy=policy())
     for _ in range(10):
         client.predict("m", {})
-    hanging.hangs = True
+    one.hold(calls=[0])
     assert client.predict("m", {}, timeout_s=50).attempts == 2
 
 
-def test_hedges_keep_to_their_budget(server, client_of, hanging):
-    slow, fast = server(hanging, threads=32), server()
+def test_hedges_keep_to_their_budget(server, client_of):
+    slow, fast = server(), server()
     client = client_of([slow.address, fast.address], policy=policy(max_extra=0.01))
     for _ in range(12):
         client.predict("m", {})
-    hanging.hangs = True
+    slow.hold()
     refused = 0
     for _ in range(40):
         try:
-            client.predict("m", {}, timeout_s=0.1)
+            client.predict("m", {}, timeout_s=0.05)
         except DeadlineExceeded:
             refused += 1
     assert refused >= 8, "20 calls went to the one that hangs, and 10 hedges are to be had"
 
 
-def test_a_refusal_is_an_answer_and_ends_both(server, client_of, hanging):
-    slow, other = server(hanging), server()
+def test_a_refusal_is_an_answer_and_ends_both(server, client_of):
+    slow, other = server(), server()
     client = client_of([slow.address, other.address], policy=policy())
     for _ in range(12):
         client.predict("m", {})
-    hanging.hangs = True
-    other.answer = failing("INVALID_ARGUMENT", "no")
+    slow.hold()
+    other.fail("INVALID_ARGUMENT", "no")
     for _ in range(4):
         with pytest.raises(RequestError):
             client.predict("m", {}, timeout_s=50)
@@ -194,39 +177,39 @@ def test_a_refusal_is_an_answer_and_ends_both(server, client_of, hanging):
 
 def test_a_hedge_that_fails_leaves_the_first_attempt_its_time(server, client_of):
     may_answer = threading.Event()
-    slow = server(lambda method, request, context: ANSWER)
-    other = server()
+    slow, other = server(), server()
     client = client_of([slow.address, other.address], policy=policy())
     for _ in range(12):
         client.predict("m", {})
 
-    def late(method, request, context):
+    def late(inputs):
         may_answer.wait(60)
-        return ANSWER
+        return {}
 
-    def fail(method, request, context):
+    def fail(inputs):
         may_answer.set()
-        return failing("UNAVAILABLE")(method, request, context)
+        raise Refusal("UNAVAILABLE", "going")
 
-    slow.answer, other.answer = late, fail
+    slow.add_model("m", late)
+    other.add_model("m", fail)
     answers = [client.predict("m", {}, timeout_s=50) for _ in range(2)]
     assert {one.address for one in answers} == {slow.address}
 
 
 def test_a_reload_is_never_hedged(server, client_of):
-    one = server(lambda method, request, context: b"")
+    one = server()
     client = client_of(one.address, policy=policy(percentile=1, min_observations=1))
     for _ in range(30):
         client.reload(management_pb2.ModelServerConfig())
-    assert one.calls[RELOAD] == 30
+    assert len(one.calls_of(method="HandleReloadConfigRequest")) == 30
 
 
-def test_no_attempt_is_left_behind(server, hanging):
-    slow, fast = server(hanging, threads=32), server(threads=8)
+def test_no_attempt_is_left_behind(server):
+    slow, fast = server(), server()
     with ServingClient([slow.address, fast.address], policy=policy()) as client:
         for _ in range(12):
             client.predict("m", {})
-        hanging.hangs = True
+        slow.hold()
 
         def ask() -> None:
             for _ in range(5):
@@ -240,13 +223,19 @@ def test_no_attempt_is_left_behind(server, hanging):
         assert client._pool._traffic.balancer.outstanding == 0
 
 
-def test_closing_ends_a_hedged_call(server, hanging):
-    slow, other = server(hanging), server(hanging)
+def test_closing_ends_a_hedged_call(server):
+    slow, other = server(), server()
     client = ServingClient([slow.address, other.address], policy=policy(), timeout_s=50)
     for _ in range(12):
         client.predict("m", {})
-    hanging.hangs = True
-    closing = threading.Timer(0.3, client.close)
+    held = slow.hold(), other.hold()
+
+    def close() -> None:
+        for one in held:
+            one.wait()
+        client.close()
+
+    closing = threading.Thread(target=close)
     closing.start()
     with pytest.raises(CallCancelled):
         client.predict("m", {})

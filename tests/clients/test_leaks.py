@@ -9,7 +9,6 @@ import threading
 import time
 
 import pytest
-from scripted_server import failing
 
 from dualtower_clients import (
     AsyncServingClient,
@@ -37,7 +36,7 @@ def descriptors() -> int:
 
 def threads() -> int:
     """All but those of the servers, which start as they are needed."""
-    return sum(not one.name.startswith("ThreadPoolExecutor") for one in threading.enumerate())
+    return sum(not one.name.startswith("fake-server") for one in threading.enumerate())
 
 
 def wait_for_at_most(limit: int, count) -> None:
@@ -76,8 +75,9 @@ async def use_async(addresses: list[str]) -> int:
 @pytest.fixture
 def addresses(server) -> list[str]:
     """Of a server that answers, one that is slow, one that fails, and nobody."""
-    slow = server(lambda method, request, context: time.sleep(0.05) or b"")
-    failed = server(failing("INTERNAL"))
+    slow, failed = server(), server()
+    slow.delay(0.05)
+    failed.fail("INTERNAL")
     return [server().address, slow.address, failed.address, f"127.0.0.1:{free_port()}"]
 
 

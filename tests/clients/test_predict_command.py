@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import trustme
 from click.testing import CliRunner
+from commands import in_new_process, in_process
 
 from dualtower.errors import UsageError
 from dualtower_clients import Recommender
 from dualtower_clients.predict_cli import predict
 
-COMMAND = [sys.executable, "-c", "from dualtower.cli import main; main()", "predict"]
-
-
-def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], input=stdin, capture_output=True, text=True, check=False
-    )
+run = partial(in_process, "predict")
 
 
 def refused(served, *arguments: str, stdin: str = "") -> str:
@@ -36,7 +30,10 @@ def refused(served, *arguments: str, stdin: str = "") -> str:
 
 
 def test_json_out_is_what_a_client_gets(served) -> None:
-    done = run("item_tower", "--address", served.address, "--input", 'text=["a b","c"]', "--json")
+    done = in_new_process(
+        "predict", "item_tower", "--address", served.address,
+        "--input", 'text=["a b","c"]', "--json",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["model"], found["version"], found["signature"]) == (
@@ -122,7 +119,7 @@ def test_errors_of_the_server_are_exit_code_two(served) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_with_tls(server, tmp_path) -> None:
+def test_a_server_with_tls(tmp_path) -> None:
     authority = trustme.CA()
     roots = tmp_path / "roots.pem"
     authority.cert_pem.write_to_path(str(roots))

@@ -1,18 +1,15 @@
-"""`dualtower recommend` in processes of its own."""
+"""`dualtower recommend` against a served bundle."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
+
+from commands import in_new_process, in_process
 
 from dualtower_serving.launch import free_port
 
-COMMAND = [sys.executable, "-c", "from dualtower.cli import main; main()", "recommend"]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+run = partial(in_process, "recommend")
 
 
 def test_a_table_for_people(served):
@@ -28,9 +25,10 @@ def test_a_table_for_people(served):
 def test_json_for_programs(served):
     done = run("--address", served.address, "--item-id", "i2", "--exclude", "i6", "--json")
     assert done.returncode == 2  # ten items are more than this bundle gives
-    done = run(
-        "--address", served.address, "--item-id", "i2", "--exclude", "i6", "-k", "3", "--json"
-    )
+    done = in_new_process(
+        "recommend", "--address", served.address,
+        "--item-id", "i2", "--exclude", "i6", "-k", "3", "--json",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert len(result["items"]) == 3

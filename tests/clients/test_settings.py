@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import grpc
 import grpc.aio
 import numpy as np
 import pytest
-from scripted_server import ANSWER, PREDICT, Blocking, failing
+from serving_clients import Blocking, predicted
 
 from dualtower.errors import UsageError
 from dualtower_clients import (
@@ -20,9 +18,9 @@ from dualtower_clients import (
     RetryPolicy,
     ServerUnreachable,
     ServingClient,
-    encode,
 )
-from dualtower_clients.proto import inference_pb2
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 
 @pytest.mark.parametrize(
@@ -67,49 +65,41 @@ def test_metadata_of_the_client_and_of_a_call_arrive(server, client_of):
     one = server()
     client = client_of(one.address, settings=ChannelSettings(metadata=[("tenant", "a")]))
     client.predict("m", {}, metadata=[("request-id", "7"), ("trace-bin", b"\xff")])
-    sent = one.metadata[-1]
+    sent = one.calls[-1].metadata
     assert (sent["tenant"], sent["request-id"], sent["trace-bin"]) == ("a", "7", b"\xff")
     client.status("m")
-    assert "request-id" not in one.metadata[-1]
+    assert "request-id" not in one.calls[-1].metadata
     with pytest.raises(UsageError, match="is no key"):
         client.predict("m", {}, metadata=[("no key", "7")])
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
 def test_requests_are_compressed_where_that_is_asked_for(server, client_of, compression):
-    received = []
-
-    def answer(method, request, context):
-        received.append(request)
-        response = inference_pb2.PredictResponse()
-        response.outputs["y"].CopyFrom(encode(np.zeros(1000, np.float32)))
-        return response.SerializeToString()
-
-    one = server(answer)
+    one = server()
+    one.add_model("m", {"y": np.zeros(1000, np.float32)})
     client = client_of(one.address, settings=ChannelSettings(compression=compression))
     answered = client.predict("m", {"x": np.zeros(100_000, np.float32)})
     assert answered.outputs["y"].shape == (1000,)
-    assert len(received[0]) > 400_000
+    assert len(one.calls[0].request) > 400_000
 
 
 def test_messages_above_the_clients_limits_are_refused_by_name(server, client_of):
-    response = inference_pb2.PredictResponse()
-    response.outputs["y"].CopyFrom(encode(np.zeros(10_000, np.float32)))
-    one = server(lambda method, request, context: response.SerializeToString())
+    one = server()
+    one.add_model("m", {"y": np.zeros(10_000, np.float32)})
     small = client_of(one.address, settings=ChannelSettings(max_receive_bytes=1000))
     with pytest.raises(RequestError, match="too large"):
         small.predict("m", {})
     small = client_of(one.address, settings=ChannelSettings(max_send_bytes=1000))
     with pytest.raises(RequestError, match="too large"):
         small.predict("m", {"x": np.zeros(10_000, np.float32)})
-    assert one.calls[PREDICT] == 1
+    assert predicted(one) == 1
 
 
 def test_keep_alive_and_further_options_are_accepted(server, client_of):
     settings = ChannelSettings(keep_alive_s=60, options=[("grpc.primary_user_agent", "shop/1.0")])
     one = server()
     client_of(one.address, settings=settings).predict("m", {})
-    assert one.metadata[-1]["user-agent"].startswith("shop/1.0")
+    assert one.calls[-1].metadata["user-agent"].startswith("shop/1.0")
 
 
 class Counting(grpc.UnaryUnaryClientInterceptor):
@@ -134,13 +124,14 @@ class AsyncCounting(grpc.aio.UnaryUnaryClientInterceptor):
     ("client", "interceptor"), [(ServingClient, Counting), (Blocking, AsyncCounting)]
 )
 def test_interceptors_see_each_attempt(server, client, interceptor):
-    one, seeing = server(failing("UNAVAILABLE")), interceptor()
+    one, seeing = server(), interceptor()
+    one.fail("UNAVAILABLE")
     settings = ChannelSettings(interceptors=[seeing])
     with client(one.address, settings=settings) as opened:
         with pytest.raises(ServerUnreachable):
             opened.predict("m", {})
         assert seeing.seen == [PREDICT] * 3
-        one.answer = lambda method, request, context: b""
+        one.heal()
         opened.predict("m", {})
     assert len(seeing.seen) == 4
 
@@ -159,24 +150,16 @@ class AsyncBroken(grpc.aio.UnaryUnaryClientInterceptor):
     ("client", "interceptor"), [(ServingClient, Counting), (Blocking, AsyncCounting)]
 )
 def test_interceptors_see_hedges(server, client, interceptor):
-    one, seeing, release = server(), interceptor(), threading.Event()
+    one, seeing = server(), interceptor()
     settings = ChannelSettings(interceptors=[seeing])
     hedged = CallPolicy(hedge=HedgePolicy(min_observations=5))
     with client(one.address, settings=settings, policy=hedged, timeout_s=50) as opened:
-        for _ in range(10):
+        for _ in range(5):  # from the next one on a call may be hedged
             opened.predict("m", {})
-        before = one.calls[PREDICT]
-        first = threading.Lock()
-
-        def answer(method, request, context):
-            if first.acquire(blocking=False):
-                release.wait(60)
-            return ANSWER
-
-        one.answer = answer
+        before = predicted(one)
+        one.hold(calls=[0])
         assert opened.predict("m", {}).attempts == 2
-        assert one.calls[PREDICT] == before + 2 == len(seeing.seen)
-        release.set()
+        assert predicted(one) == before + 2 == len(seeing.seen)
 
 
 @pytest.mark.parametrize("hedge", [None, HedgePolicy(min_observations=1)])
@@ -200,7 +183,8 @@ def test_telemetry_is_one_span_for_a_call_and_goes_on_at_the_server(server, clie
     if not isinstance(trace.get_tracer_provider(), sdk.TracerProvider):
         trace.set_tracer_provider(sdk.TracerProvider())
     trace.get_tracer_provider().add_span_processor(processor(spans))
-    one = server(failing("UNAVAILABLE", "down"))
+    one = server()
+    one.fail("UNAVAILABLE", "down")
     client = client_of(one.address, settings=ChannelSettings(telemetry=True))
     with pytest.raises(ServerUnreachable):
         client.predict("m", {})
@@ -210,5 +194,9 @@ def test_telemetry_is_one_span_for_a_call_and_goes_on_at_the_server(server, clie
     assert not span.status.is_ok
     assert span.attributes["error.type"] == "ServerUnreachable"
     assert (span.attributes["dualtower.model"], span.attributes["dualtower.attempts"]) == ("m", 3)
+    host, _, port = one.address.rpartition(":")
+    answered_by = (span.attributes["server.address"], span.attributes["server.port"])
+    assert answered_by == (host, int(port))
+    assert span.attributes["rpc.grpc.status_code"] == grpc.StatusCode.UNAVAILABLE.value[0]
     identifier = f"{span.context.trace_id:032x}-{span.context.span_id:016x}"
-    assert all(identifier in sent["traceparent"] for sent in one.metadata)
+    assert all(identifier in call.metadata["traceparent"] for call in one.calls)

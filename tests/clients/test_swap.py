@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,6 @@ from recommenders import RECOMMENDERS
 from dualtower.bundle import MODELS, Bundle
 from dualtower_clients import BundleMismatch, ServingClient
 from dualtower_serving import start
-
-
-@pytest.fixture(params=RECOMMENDERS)
-def kind(request):
-    return RECOMMENDERS[request.param]
 
 
 def publish(source: Path, target: Path, model: str, version: int) -> None:
@@ -35,7 +31,7 @@ def wait_for(client: ServingClient, model: str, version: int) -> None:
         time.sleep(0.05)
 
 
-def test_a_new_pair_is_noticed_and_a_half_done_one_is_refused(kind, bundles, tmp_path):
+def test_a_new_pair_is_noticed_and_a_half_done_one_is_refused(bundles, tmp_path):
     folder = tmp_path / "bundle"
     shutil.copytree(bundles["a1"], folder)
     second = bundles["b2"]
@@ -43,22 +39,26 @@ def test_a_new_pair_is_noticed_and_a_half_done_one_is_refused(kind, bundles, tmp
     with (
         start(folder, engine="embedded") as server,
         ServingClient(server.address) as plain,
-        kind(server.address) as client,
+        ExitStack() as stack,
     ):
-        assert client.recommend([], k=1).fingerprint == fingerprints[0]
+        clients = [stack.enter_context(kind(server.address)) for kind in RECOMMENDERS.values()]
+        for client in clients:
+            assert client.recommend([], k=1).fingerprint == fingerprints[0]
         publish(second, folder, "recommender", 2)
         wait_for(plain, "recommender", 2)
-        with pytest.raises(BundleMismatch) as caught:
-            client.recommend([], k=1)
-        assert all(fingerprint in str(caught.value) for fingerprint in fingerprints)
-        # models that did not change still answer from the space that was checked
-        assert client.embed_items(["a"]).fingerprint == fingerprints[0]
+        for client in clients:
+            with pytest.raises(BundleMismatch) as caught:
+                client.recommend([], k=1)
+            assert all(fingerprint in str(caught.value) for fingerprint in fingerprints)
+            # models that did not change still answer from the space that was checked
+            assert client.embed_items(["a"]).fingerprint == fingerprints[0]
         for model in MODELS[:2]:
             publish(second, folder, model, 2)
             wait_for(plain, model, 2)
-        best = client.recommend([], k=1)
-        assert (best.version, best.fingerprint) == (2, fingerprints[1])
-        assert client.embed_items(["a"]).fingerprint == fingerprints[1]
+        for client in clients:
+            best = client.recommend([], k=1)
+            assert (best.version, best.fingerprint) == (2, fingerprints[1])
+            assert client.embed_items(["a"]).fingerprint == fingerprints[1]
 
 
 def test_a_mixed_pair_is_refused_on_connecting(bundles, tmp_path):

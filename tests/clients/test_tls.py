@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
-import socket
-import threading
-from contextlib import suppress
 
 import grpc
 import pytest
 import trustme
-from scripted_server import PREDICT
+from serving_clients import predicted
 
 from dualtower.errors import UsageError
 from dualtower_clients import (
@@ -21,10 +18,13 @@ from dualtower_clients import (
     ServingClient,
     TlsError,
     TlsSettings,
+    _waiting,
 )
 from dualtower_clients._calls import CallFacts, Outcome
 from dualtower_clients._failure import Failures
 from dualtower_clients._tls import Look, look_at
+from dualtower_clients._waiting import Waiting
+from dualtower_clients.testing import Wire
 from dualtower_serving.launch import free_port
 
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
@@ -112,7 +112,28 @@ def test_what_is_wrong_is_named(server, client_of, authority, case, said, advice
             client.predict("m", {}, timeout_s=20)
         assert not caught.value.retryable
         assert caught.value.address == one.address
-    assert not one.calls[PREDICT]
+    assert not predicted(one)
+
+
+NO_PEM = b"-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    "broken", [{"root_certificates": NO_PEM}, {"client_key": NO_PEM}, {"client_key": None}]
+)
+def test_what_the_client_itself_shows_cannot_be_used(server, client_of, authority, broken):
+    mine, foreign = authority.issue_cert("client"), authority.issue_cert("another")
+    given = {
+        "root_certificates": authority.cert_pem.bytes(),
+        "client_certificate": mine.cert_chain_pems[0].bytes(),
+        "client_key": mine.private_key_pem.bytes(),
+    }
+    given |= {name: value or foreign.private_key_pem.bytes() for name, value in broken.items()}
+    one = server(credentials=of_server(authority.issue_cert("127.0.0.1"), authority))
+    client = client_of(one.address, settings=ChannelSettings(tls=TlsSettings(**given)))
+    with pytest.raises(TlsError, match=r"cannot be used.*PEM") as caught:
+        client.predict("m", {}, timeout_s=20)
+    assert caught.value.attempts == 1
 
 
 def test_nobody_there_is_no_matter_of_tls(client_of, authority):
@@ -122,26 +143,32 @@ def test_nobody_there_is_no_matter_of_tls(client_of, authority):
             client_of(address, settings=settings).predict("m", {})
 
 
-def test_a_server_that_hangs_up_is_looked_at_once_however_many_calls_fail():
-    taken = []
-
-    def hang_up() -> None:
-        with suppress(OSError):
-            while True:
-                taken.append(listening.accept())
-                taken[-1][0].close()
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        hanging_up = threading.Thread(target=hang_up, daemon=True)
-        hanging_up.start()
-        facts = CallFacts(f"127.0.0.1:{listening.getsockname()[1]}", "m", 10.0)
+def test_a_server_that_hangs_up_is_looked_at_once_however_many_calls_fail(server):
+    with Wire(server().address) as wire:
+        wire.hang_up()
+        facts = CallFacts(wire.address, "m", 10.0)
         closed = Outcome(None, grpc.StatusCode.UNAVAILABLE, "failed to connect: Socket closed")
         failures = Failures(None)
         for _ in range(20):
             assert type(failures.named(closed, facts, left_s=5)) is ServerUnreachable
-        listening.shutdown(socket.SHUT_RDWR)
-        hanging_up.join()
-    assert len(taken) == 1
+        assert wire.opened == 1
+
+
+def test_waiting_is_not_ended_by_a_server_that_comes_up_between_a_refusal_and_the_look(monkeypatch):
+    """gRPC was refused, the look finds who hangs up: whether it stays so tells."""
+    words = {"address": "localhost:1", "model": "m"}
+    refused = TlsError("hangs up", server_message="last error: Connection refused", **words)
+    described = TlsError("expired", server_message="certificate has expired", **words)
+    waiting = Waiting(["m"], address="localhost:1", timeout_s=20)
+    with pytest.raises(TlsError, match="expired"):
+        waiting.named_tls(described)
+    waiting.named_tls(refused)
+    waiting.named_tls(refused)
+    monkeypatch.setattr(_waiting, "_DOUBT_S", 0.0)
+    waiting = Waiting(["m"], address="localhost:1", timeout_s=20)
+    waiting.named_tls(refused)
+    with pytest.raises(TlsError, match="hangs up"):
+        waiting.named_tls(refused)
 
 
 def test_nobody_is_looked_at_when_the_time_is_over():
@@ -179,7 +206,7 @@ def test_a_token_goes_over_tls(server, client_of, authority):
     one = server(credentials=of_server(authority.issue_cert("127.0.0.1")))
     tls = trusting(authority).tls
     client_of(one.address, settings=ChannelSettings(tls=tls, token="abc")).predict("m", {})
-    assert one.metadata[-1]["authorization"] == "Bearer abc"
+    assert one.calls[-1].metadata["authorization"] == "Bearer abc"
 
 
 def test_a_token_is_renewed_for_each_attempt(server, client_of):
@@ -189,7 +216,7 @@ def test_a_token_is_renewed_for_each_attempt(server, client_of):
     client = client_of(one.address, settings=settings)
     for want in ("first", "second"):
         client.predict("m", {})
-        assert one.metadata[-1]["authorization"] == f"Bearer {want}"
+        assert one.calls[-1].metadata["authorization"] == f"Bearer {want}"
 
 
 @pytest.mark.parametrize("token", [lambda: 1 / 0, lambda: None, lambda: "a\nb", "é"])

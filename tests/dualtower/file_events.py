@@ -2,6 +2,7 @@
 
     watch(folder, trace=path)       appends a line for each: "open F", "rename F G", "fsync F" ...
     watch(folder, kill_at=n)        SIGKILL just before the n-th
+    watch(folder, kill_at=G)        SIGKILL just before something gets the name G
 
 Python's own calls are seen by an audit hook; `os.fsync` has no audit event, so it is wrapped. What
 TensorFlow writes from C++ is not seen.
@@ -21,7 +22,9 @@ _CHANGES = {
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-def watch(folder: Path, *, trace: Path | None = None, kill_at: int = 0) -> Callable[..., None]:
+def watch(
+    folder: Path, *, trace: Path | None = None, kill_at: int | str = 0
+) -> Callable[..., None]:
     """Begins to watch; it cannot be ended. Returns what to call for things that it cannot see."""
     root = os.path.realpath(folder) + os.sep
     log = -1 if trace is None else os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -35,7 +38,7 @@ def watch(folder: Path, *, trace: Path | None = None, kill_at: int = 0) -> Calla
         count += 1
         if log >= 0:
             os.write(log, (" ".join([what, *names]) + "\n").encode())
-        if count == kill_at:
+        if count == kill_at or (what == "rename" and names[1] == kill_at):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:

@@ -53,3 +53,22 @@ def test_a_long_wait_is_said_in_hours(clock, capsys) -> None:
     seconds = [int(h) * 3600 + int(m) * 60 + int(s) for h, m, s in found]
     assert seconds == [49_990, 49_980]
     assert all(later < earlier for earlier, later in pairwise(seconds))
+
+
+def test_what_is_skipped_is_no_work_and_no_time(clock, capsys) -> None:
+    """Half of 100 s of work was done before: the other half goes at its own pace."""
+    with progress.bar("run", 100) as moving:
+        moving.skip(50, note="kept")
+        clock[0] += 20
+        moving.advance(10)
+    assert capsys.readouterr().err == "  run 10/50 0:01:20 left\n"
+
+
+def test_a_bar_on_a_terminal_shrinks_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_PROGRESS", raising=False)
+    with progress.bar("run", 100, rate_over_s=3600.0) as moving:
+        moving.skip(40, note="kept")
+        moving.advance(10)
+        (task,) = moving._shown.tasks  # type: ignore[attr-defined]
+        assert (task.total, task.completed, task.fields["note"]) == (60, 10, "kept")

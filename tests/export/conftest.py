@@ -225,7 +225,7 @@ def new_run(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def living_processes() -> Callable[[Path], list[str]]:
     """Command lines of the living processes that name a folder."""
 

@@ -21,8 +21,6 @@ from dualtower.files import atomic_folder
 from dualtower_export.gate_data import load_gate_data
 from dualtower_trainer.checkpoint import hash_tensors
 
-QUICK = ("--set", 'export.variants=["float32"]', "--set", "export.edge_recommenders=[]")
-
 
 @dataclass(frozen=True)
 class Said:
@@ -258,18 +256,6 @@ def test_data_that_moved_names_the_option(
     path.write_text(json.dumps(facts), encoding="utf-8")
     said = dualtower("export", copy, "--out", tmp_path / "b")
     _refused(said, tmp_path / "b", "--data")
-
-
-@pytest.mark.slow
-def test_empty_texts_and_features_that_are_no_numbers_are_served(
-    dualtower: Callable[..., Said], copy: Path, tmp_path: Path
-) -> None:
-    """An item without a text is found by its id; raw features are not what a bundle serves."""
-    texts = _column(copy, "text")
-    _set_catalogue(copy, text=["", *texts[1:-1], ""], features=[[np.nan, np.inf]] * len(texts))
-    said = dualtower("export", copy, "--out", tmp_path / "b", *QUICK)
-    assert said.code == 0, said.err
-    assert dualtower("verify", tmp_path / "b", "--deep").code == 0
 
 
 def _ask(served, signature: str, histories: list[list[str]], exclude: list[list[str]]) -> dict:

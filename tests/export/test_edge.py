@@ -118,6 +118,7 @@ def test_int8_keeps_tastes_beside_a_large_rest(trained) -> None:
         graph = tf.function(
             lambda items, mask: {"embedding": model({"items": items, "mask": mask})},
             input_signature=signature,
+            autograph=False,
         )
         module = tf.Module()
         module.model = model

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dualtower.errors import UnavailableError
-from dualtower_export.edge_jobs import run_jobs
+from dualtower_export.edge_jobs import conversion_forks, run_jobs
 from dualtower_export.edge_worker import Job
 
 
@@ -24,7 +24,10 @@ def test_the_end_of_what_a_failed_worker_said_is_told(tmp_path: Path) -> None:
         tflite=str(tmp_path / "item_tower.float16.tflite"),
         embeddings="",
     )
-    with pytest.raises(UnavailableError, match=r"item_tower\.float16 ended with code 1") as caught:
-        run_jobs([job] * 3, tmp_path, at_once=1)
+    with (
+        conversion_forks(tmp_path) as forks,
+        pytest.raises(UnavailableError, match=r"item_tower\.float16 ended with code 1") as caught,
+    ):
+        run_jobs([job] * 3, tmp_path, at_once=1, forks=forks)
     assert "holds no trained model" in str(caught.value)
     assert not (tmp_path / "item_tower.float16.tflite").exists()

@@ -135,15 +135,18 @@ def test_the_pair_is_named_by_its_towers_and_not_by_its_catalogue(trained, new_r
 def test_a_catalogue_too_large_for_a_phone_gets_none(trained, tmp_path: Path, capsys) -> None:
     from dualtower_export import ExportConfig
     from dualtower_export.edge_cards import Identity
+    from dualtower_export.edge_jobs import conversion_forks
     from dualtower_export.edge_recommenders import convert_recommenders
     from dualtower_export.gate_data import load_gate_data
 
     config = ExportConfig(edge_most_items=59)
     identity = Identity.of(trained, trained.encoder(), config, "f" * 64)
     data = load_gate_data(trained, config, None)
-    assert (
-        convert_recommenders(trained, data, config, identity, edge=tmp_path, scratch=tmp_path) == []
-    )
+    with conversion_forks(tmp_path) as forks:
+        found = convert_recommenders(
+            trained, data, config, identity, edge=tmp_path, scratch=tmp_path, forks=forks
+        )
+    assert found == []
     assert "60 items are more than export.edge_most_items, 59" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -91,6 +91,7 @@ def test_a_signature_that_drifted_is_found(tmp_path: Path) -> None:
     module.serving_default = tf.function(
         lambda txt: {"embedding": tf.zeros([tf.shape(txt)[0], 32], tf.float64)},
         input_signature=[tf.TensorSpec([None], tf.string, "txt")],
+        autograph=False,
     )
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.serving_default)
     gate = check_signatures("item_tower", tmp_path / "1", dim=32, k_max=20)

@@ -81,12 +81,14 @@ def test_the_models_of_a_bundle_have_none(bundle) -> None:
 def test_a_python_function_inside_a_function_is_found(tmp_path: Path) -> None:
     module = tf.Module()
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
     def inner(x: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(tf.numpy_function(lambda value: value, [x], tf.float32), [None])
 
     module.serving_default = tf.function(
-        lambda x: {"y": inner(x)}, input_signature=[tf.TensorSpec([None], tf.float32, "x")]
+        lambda x: {"y": inner(x)},
+        input_signature=[tf.TensorSpec([None], tf.float32, "x")],
+        autograph=False,
     )
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.serving_default)
     gate = check_ops("item_tower", tmp_path / "1")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,6 @@ import pytest
 
 from dualtower.bundle import MODELS, Bundle
 from dualtower.bundle_verify import verify
-from dualtower.cli import main
 from dualtower.errors import DataError, GateFailed, UnavailableError, UsageError
 from dualtower.files import atomic_folder
 from dualtower_export import ExportConfig, export_bundle
@@ -175,62 +172,6 @@ def test_float32_that_is_not_near_enough_fails_the_export(bundle, tmp_path: Path
     with pytest.raises(GateFailed, match=r"1 of 2 gates said no(.|\n)*parity_cosine"):
         _stop_if_refused(gates, variants, rejected)
     assert len(json.loads(rejected.read_text(encoding="utf-8"))["variants"]) == 3
-
-
-@pytest.mark.slow
-def test_a_variant_that_fails_its_gate_stays_out(run: Path, tmp_path: Path) -> None:
-    config = replace(FEW, variants=("float32", "dynamic_int8"), variant_cosine_min=0.999995)
-    bundle = export_bundle(run, tmp_path / "b", config)
-    verdicts = {
-        (entry["tower"], entry["variant"]): (entry["verdict"], entry["reason"])
-        for entry in bundle.manifest["variants"]
-    }
-    assert verdicts["item_tower", "float32"] == ("ship", "")
-    verdict, reason = verdicts["item_tower", "dynamic_int8"]
-    assert verdict == "do not ship"
-    assert "export.variant_cosine_min" in reason
-    assert not (bundle.path / "edge" / "item_tower.dynamic_int8.tflite").exists()
-    assert verify(bundle.path) == []
-    card = (bundle.path / "model_card.md").read_text(encoding="utf-8")
-    assert "do not ship: cosine of tastes to float" in card
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_it_leaves_no_bundle_and_no_process(
-    forks: BaseContext,
-    run: Path,
-    tmp_path: Path,
-    living_processes: Callable[[Path], list[str]],
-) -> None:
-    out = tmp_path / "b"
-    arguments = [
-        "export", str(run), "--out", str(out), "--set", 'export.variants=["float32"]',
-        "--set", "export.edge_recommenders=[]",
-    ]  # fmt: skip
-    for wait_for in (".scratch/item_tower.float32.log", "serving/user_tower/1/variables"):
-        process = forks.Process(target=main, args=(arguments,))
-        process.start()
-        try:
-            mine = f"b.tmp-{process.pid}-*"
-            (temporary,) = _wait(lambda: list(tmp_path.glob(mine)))  # noqa: B023
-            _wait(lambda: (temporary / wait_for).exists())  # noqa: B023
-        finally:
-            process.kill()
-            process.join()
-        assert not out.exists()
-        assert temporary.exists()  # the next export removes it, below
-        _wait(lambda: not living_processes(temporary))  # noqa: B023
-    assert export_bundle(run, out, FEW).version == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["b"]
-
-
-def _wait(what: Callable[[], object], seconds: float = 300.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := what():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("waited in vain")
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def found(search, users, excluded):
         search.__call__,
         input_signature=[
             tf.TensorSpec([None, users.shape[1]], tf.float32), tf.TensorSpec([None, 2], tf.int32),
-        ],
+        ], autograph=False,
     )  # fmt: skip
     scores, rows = (part.numpy() for part in function(users, excluded))
     return scores, np.where(np.isneginf(scores), -1, rows)
@@ -258,7 +258,9 @@ def test_no_search_makes_the_server_copy_its_table() -> None:
     vectors, blocked = catalogue(random, 90, 6), np.zeros(90, bool)
     rows = [str(row) for row in range(90)]
     graph = CatalogueGraph(CatalogueIndex.of(rows, rows), vectors)
-    lookup = tf.function(graph.vectors_of_rows, input_signature=[tf.TensorSpec([None], tf.int32)])
+    lookup = tf.function(
+        graph.vectors_of_rows, input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False
+    )
     functions = [lookup.get_concrete_function()]
     for search in (
         exact(vectors, blocked, 5),
@@ -270,7 +272,7 @@ def test_no_search_makes_the_server_copy_its_table() -> None:
             search.__call__,
             input_signature=[
                 tf.TensorSpec([None, 6], tf.float32), tf.TensorSpec([None, 2], tf.int32),
-            ],
+            ], autograph=False,
         )  # fmt: skip
         functions.append(function.get_concrete_function())
     for function in functions:

@@ -69,7 +69,9 @@ def keras(weights):
 @pytest.fixture(scope="module", params=list(FORMS.values()), ids=list(FORMS))
 def served(request, weights):
     bert = ServingBert(CONFIG, weights, request.param)
-    function = tf.function(lambda ids, mask: bert([ids, mask]), input_signature=TOKENS)
+    function = tf.function(
+        lambda ids, mask: bert([ids, mask]), input_signature=TOKENS, autograph=False
+    )
     assert bool(bert.variables) != request.param.constants
     return function
 
@@ -152,7 +154,7 @@ def test_half_precision_is_near(weights, keras, dtype: str, error: float, consta
 def frozen_graph(weights, form: ServingForm) -> tf.compat.v1.GraphDef:
     bert = ServingBert(CONFIG, weights, form)
     embed = freeze(lambda ids, mask: bert([ids, mask]), TOKENS)
-    outer = tf.function(lambda ids, mask: embed(ids, mask), input_signature=TOKENS)
+    outer = tf.function(lambda ids, mask: embed(ids, mask), input_signature=TOKENS, autograph=False)
     return outer.get_concrete_function().graph.as_graph_def()
 
 

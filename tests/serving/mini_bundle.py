@@ -53,7 +53,7 @@ class Model(tf.Module):
         total = tf.reduce_sum(vectors * mask[..., tf.newaxis], axis=1)
         return tf.math.l2_normalize(total + 1e-3, axis=-1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="of")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="of")], autograph=False)
     def describe(self, of: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = tf.shape(of)[:1]
         numbers = {"dim": DIM, "history_items": HISTORY_ITEMS, "item_tokens": 8, "k_max": K_MAX}
@@ -65,7 +65,7 @@ class Model(tf.Module):
 
 
 class ItemTower(Model):
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embedding": self.embed(text)}
 
@@ -74,12 +74,16 @@ class ItemTower(Model):
 
 
 class UserTower(Model):
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="history")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None], tf.string, name="history")], autograph=False
+    )
     def serve(self, history: tf.Tensor) -> dict[str, tf.Tensor]:
         mask = tf.cast(tf.not_equal(history, ""), tf.float32)
         return {"embedding": self.embed_user(self.embed(history), mask)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="item_ids")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None], tf.string, name="item_ids")], autograph=False
+    )
     def by_ids(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = self.rows.lookup(item_ids)
         vectors = tf.gather(self.embed(tf.constant(TEXTS)), tf.maximum(rows, 0))
@@ -99,7 +103,7 @@ class Recommender(Model):
         tf.TensorSpec([None, None], tf.string, name="history"),
     )
 
-    @tf.function(input_signature=[_SPECS[1], _SPECS[0]])
+    @tf.function(input_signature=[_SPECS[1], _SPECS[0]], autograph=False)
     def serve(self, history: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
         mask = tf.cast(tf.not_equal(history, ""), tf.float32)
         user = self.embed_user(self.embed(history), mask)
@@ -108,7 +112,8 @@ class Recommender(Model):
         )
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None, None], tf.string, name="item_ids"), _SPECS[0]]
+        input_signature=[tf.TensorSpec([None, None], tf.string, name="item_ids"), _SPECS[0]],
+        autograph=False,
     )
     def by_ids(self, item_ids: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = self.rows.lookup(item_ids)

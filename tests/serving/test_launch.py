@@ -25,7 +25,10 @@ from dualtower_serving import RunningServer, engines, start
 from dualtower_serving.cli import serve
 from dualtower_serving.launch import free_port
 
-COMMAND = [sys.executable, "-c", "from dualtower.cli import main; main()", "serve"]
+MAIN = "from dualtower.cli import main; main()"
+COMMAND = [sys.executable, "-c", MAIN, "serve"]
+# a shell starts what runs in its background with Ctrl-C ignored, tests and their children with it
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 # a stand-in for the stock binary: SERVER is the embedded one, or what $DUALTOWER_SERVER_CMD names
 BINARY = """#!/bin/sh
 exec SERVER "$@"
@@ -266,8 +269,8 @@ def test_when_the_caller_is_killed_the_server_goes_too(mini_bundle, started):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_serves_until_it_is_told_to_stop(mini_bundle, started, number):
     port = free_port()
-    command = [*COMMAND, str(mini_bundle), "--engine", "embedded", "--port", str(port),
-               "--rest-port", "0", "--json"]  # fmt: skip
+    options = ["--engine", "embedded", "--port", str(port), "--rest-port", "0", "--json"]
+    command = [sys.executable, "-c", HEARD + MAIN, "serve", str(mini_bundle), *options]
     served = started(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-@tf.function(experimental_implements="embedding_matmul")
+@tf.function(experimental_implements="embedding_matmul", autograph=False)
 def embedding_lookup(table: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
     """Rows [n, hidden] of `table` for int32 `ids` [n].
 

@@ -173,7 +173,9 @@ class Encoder:
 
         model = self.model  # built here: inside the trace its weights would not be loaded
         spec = tf.TensorSpec([None, None], tf.int32)
-        graph = tf.function(lambda ids, mask: model([ids, mask]), input_signature=[spec, spec])
+        graph = tf.function(
+            lambda ids, mask: model([ids, mask]), input_signature=[spec, spec], autograph=False
+        )
         return lambda ids, mask: graph(ids, mask).numpy()
 
 

@@ -162,7 +162,7 @@ class Learner:
 
     def traced(self, batch: Batch) -> tf.Graph:
         """The graph of a step on batches of this very shape, whose operations can be counted."""
-        step = tf.function(self._compiled.python_function)
+        step = tf.function(self._compiled.python_function, autograph=False)
         return step.get_concrete_function(*self._arguments(batch, 0)).graph
 
     def _arguments(self, batch: Batch, step: int) -> list[tf.Tensor | tf.SparseTensor]:
@@ -206,7 +206,7 @@ class Learner:
         """What the optimisers remember from step to step."""
         return [variable for optimizer in self._optimizers for variable in optimizer.variables]
 
-    @tf.function(input_signature=STEP_SIGNATURE)
+    @tf.function(input_signature=STEP_SIGNATURE, autograph=False)
     def _compiled(
         self, grams, rows, history, history_mask, targets, target_mask, candidates, accidental,
         log_q, ratings, events, seed,

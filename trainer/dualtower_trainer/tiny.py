@@ -209,7 +209,9 @@ def _train(
     )
     tokens = tf.TensorSpec([None, None], tf.int32)
 
-    @tf.function(input_signature=[tokens, tokens, tf.TensorSpec([None, bert.hidden_size])])
+    @tf.function(
+        input_signature=[tokens, tokens, tf.TensorSpec([None, bert.hidden_size])], autograph=False
+    )
     def step(ids: tf.Tensor, mask: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             student = tf.math.l2_normalize(model([ids, mask]), axis=1, epsilon=1e-9)

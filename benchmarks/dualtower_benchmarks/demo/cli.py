@@ -106,9 +106,9 @@ def _tell(name: str, facts: Mapping[str, Any]) -> None:
         loaded = "is" if facts["tensorflow_loaded"] else "is not"
         click.echo(f"TensorFlow {loaded} loaded in the client; ★ was bought in the test period\n")
     elif name == "measure":
-        from dualtower_benchmarks.bench_table import bench_table
+        from dualtower_benchmarks.scenario.table import results_text
 
-        click.echo(bench_table(facts))
+        click.echo(results_text(facts))
 
 
 def _household(facts: Mapping[str, Any]) -> Table:

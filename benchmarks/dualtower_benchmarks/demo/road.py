@@ -28,10 +28,12 @@ from dualtower.config import load_section
 from dualtower.errors import BundleError, DualtowerError, UnavailableError
 from dualtower.files import exclusive_lock, remove_stale, write_text
 from dualtower.progress import say
-from dualtower_benchmarks.bench_run import read_bench, run_bench
 from dualtower_benchmarks.demo.households import choose_households
 from dualtower_benchmarks.report import write_report
-from dualtower_benchmarks.settings import BenchConfig
+from dualtower_benchmarks.scenario.all_variants import of_bundle
+from dualtower_benchmarks.scenario.run import run_scenario
+from dualtower_benchmarks.scenario.scenario import Scenario, read_scenario
+from dualtower_benchmarks.schema import read_results
 from dualtower_export import ExportConfig, export_bundle
 from dualtower_trainer.checkpoint import load_trained
 from dualtower_trainer.cli import load_run_config
@@ -47,11 +49,25 @@ from dualtower_trainer.train import RunConfig, train
 
 __all__ = ["Walk", "walk"]
 
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """Section [bench].
+
+    Args:
+        scenario: a shipped one by its name, or a path.
+        overrides: as those of `dualtower bench run --set`.
+    """
+
+    scenario: str = "quick-look"
+    overrides: tuple[str, ...] = ()
+
+
 _SECTIONS = {
     "data": CompleteJourneyOptions,
     "evaluate": EvaluateConfig,
     "export": ExportConfig,
-    "bench": BenchConfig,
+    "bench": MeasureConfig,
 }
 _HOUSEHOLDS = 3
 _RECOMMENDED = 10
@@ -83,6 +99,17 @@ class Walk:
         load_run_config(self.config, self.overrides)
         for name, schema in _SECTIONS.items():
             self.section(name, schema)
+        self.scenario()
+
+    def scenario(self) -> Scenario:
+        """What is measured.
+
+        Raises:
+            ConfigError, UsageError: see `read_scenario`.
+        """
+        config = self.section("bench", MeasureConfig)
+        overrides = [f"sweep.engine={self.engine}", *config.overrides]
+        return read_scenario(config.scenario, overrides=overrides, quick=self.quick)
 
 
 def walk(options: Walk, tell: Callable[[str, Mapping[str, Any]], None]) -> dict[str, Any]:
@@ -119,14 +146,12 @@ def walk(options: Walk, tell: Callable[[str, Mapping[str, Any]], None]) -> dict[
             with _timed(options, "7 ask"):
                 asked = _ask(run, data, bundle, server.address)
                 tell("ask", asked)
-            with _timed(options, "8 measure"):
-                bench = _measure(options, bundle, work / "bench.json", server)
-                tell("measure", bench)
             engine = server.engine
+        bench = work / "bench.json"
+        with _timed(options, "8 measure"):
+            tell("measure", _measure(options, bundle, bench))
         with _timed(options, "9 report"):
-            written = write_report(
-                run=run, bundle=bundle_path, bench=work / "bench.json", out=work / "report.html"
-            )
+            written = write_report([bench], run=run, bundle=bundle_path, out=work / "report.html")
         result = {
             "fingerprint": bundle.fingerprint,
             "engine": engine,
@@ -234,25 +259,22 @@ def _ask(run: Path, data: Path, bundle: Bundle, address: str) -> dict[str, Any]:
     return {"households": asked, "tensorflow_loaded": reply["tensorflow_loaded"]}
 
 
-def _measure(
-    options: Walk, bundle: Bundle, out: Path, server: dualtower_serving.RunningServer
-) -> dict[str, Any]:
-    config = options.section("bench", BenchConfig)
-    config = config.quick() if options.quick else config
+def _measure(options: Walk, bundle: Bundle, out: Path) -> Mapping[str, Any]:
+    scenario = options.scenario()
     if out.exists():
         try:
-            before = read_bench(out)
+            before = read_results(out).document
         except DualtowerError as error:
             say(f"  {error}; measuring again")
         else:
             same = before["bundle"]["fingerprint"] == bundle.fingerprint
-            if same and before["config"] == json.loads(json.dumps(dataclasses.asdict(config))):
+            wanted = json.loads(json.dumps(of_bundle(scenario, bundle).as_json()))
+            if same and before["scenario"] == wanted:
                 say(f"  {out} measured this bundle with these settings already; reused")
                 return before
-    return run_bench(
-        bundle.path, config=config, out=out, address=server.address, engine=server.engine,
-        command=options.command,
-    )  # fmt: skip
+    # points of a walk that was killed may be of another bundle
+    shutil.rmtree(out.with_name(f"{out.name}.partial"), ignore_errors=True)
+    return run_scenario(scenario, bundle.path, out=out, command=options.command)
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """One self-contained page of what was trained, exported and measured.
 
-inputs.py    the result files, each present or absent for a stated reason
-findings.py  sentences computed from them
-*_figure.py  matplotlib panels; svg.py makes them follow the page's colours
-sections.py  tables and figures in the order of the page
-page.html.j2, page.css
+road/        from the run and the bundle: quality, files for a phone, gates, training, data
+scenario/    from results of `dualtower bench`: loops, distributions, devices, LoadGen, index
+write.py     both on one page
+svg.py       makes matplotlib's panels follow the page's colours
+page.py, page.html.j2, page.css
 """
 
-from dualtower_benchmarks.report.write import Written, write_report
+from dualtower_benchmarks.report.page import Written
+from dualtower_benchmarks.report.write import write_report
 
 __all__ = ["Written", "write_report"]

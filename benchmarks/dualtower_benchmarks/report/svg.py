@@ -8,7 +8,9 @@ Text stays text, so a reader can select it and a screen reader can find it. The 
 from __future__ import annotations
 
 import io
+import math
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,27 +23,35 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 __all__ = [
+    "FAINT",
     "GRID",
     "INK",
     "MARKERS",
     "MUTED",
     "SERIES",
     "Panel",
+    "cut",
     "draw",
     "log_ticks",
     "plain_ticks",
     "short_label",
 ]
 
-INK, MUTED, GRID = "#010101", "#010102", "#010103"
+INK, MUTED, GRID, FAINT = "#010101", "#010102", "#010103", "#010108"
 SERIES = ("#010104", "#010105", "#010106", "#010107")  # told apart by MARKERS, too
 MARKERS = ("o", "s", "D", "^")
 
-_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {
+_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", FAINT: "--faint"} | {
     colour: f"--series-{position}" for position, colour in enumerate(SERIES, start=1)
 }
 _WIDTH_IN = 4.8  # at 72 units an inch: 346, a phone less its margins
 _LABEL_CHARS = 22
+# decades, and the digits that have room in each of them
+_SUBS = {
+    "x": ((2.0, (1.0, 2.0, 5.0)), (3.0, (1.0, 3.0))),
+    "y": ((3.0, (1.0, 2.0, 5.0)), (4.0, (1.0, 3.0))),
+}
+_TITLE_CHARS = 38  # of a line
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -109,7 +119,7 @@ def draw(
         figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        axes.set_title(title)
+        axes.set_title(textwrap.fill(cut(title, 2 * _TITLE_CHARS - 6), _TITLE_CHARS))
         paint(axes)
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(stream, format="svg", metadata=nothing)
@@ -122,12 +132,24 @@ def short_label(text: str) -> str:
     return text if len(text) <= _LABEL_CHARS else text[: _LABEL_CHARS - 1] + "…"
 
 
+def cut(text: str, most: int) -> str:
+    """A text without its middle, where it is longer than a figure has room for."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+
+
 def log_ticks(axes: Axes, *directions: str) -> None:
-    """The "x" or "y" axis logarithmic, with plain numbers at 1, 2 and 5 of every decade."""
+    """The "x" or "y" axis logarithmic, with plain numbers: 1, 2 and 5 of each decade where there is
+    room for them, which there is in what is drawn already.
+    """
     for direction in directions:
         axis = axes.xaxis if direction == "x" else axes.yaxis
         (axes.set_xscale if direction == "x" else axes.set_yscale)("log")
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        low, high = axes.get_xlim() if direction == "x" else axes.get_ylim()
+        decades = math.log10(high / low) if 0 < low < high else 1.0
+        subs = next((subs for most, subs in _SUBS[direction] if decades <= most), (1.0,))
+        axis.set_major_locator(LogLocator(subs=subs))
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
     plain_ticks(axes, *directions)

@@ -8,27 +8,19 @@ from typing import Any
 
 from dualtower_benchmarks.numerals import (
     DASH,
-    bounds,
-    count,
     megabytes,
-    milliseconds,
     number,
-    percent,
     plain,
     share,
     words,
 )
-from dualtower_benchmarks.points import PERCENTILES
-from dualtower_benchmarks.report.hardware import hardware
 
 __all__ = [
     "Cell",
     "Table",
     "facts_tables",
     "gates_table",
-    "in_process_table",
     "machine_table",
-    "points_table",
     "variants_table",
 ]
 
@@ -48,6 +40,7 @@ class Table:
     Args:
         prose: names of the columns that hold words; the others hold figures, set to the right.
         marked: positions of rows that stand out.
+        greyed: positions of rows that step back: differences within the noise.
         notes: sentences below.
     """
 
@@ -56,14 +49,11 @@ class Table:
     rows: Sequence[Sequence[str | Cell]]
     prose: frozenset[str] = frozenset()
     marked: frozenset[int] = frozenset()
+    greyed: frozenset[int] = frozenset()
     notes: Sequence[str] = ()
 
     def is_prose(self, column: int) -> bool:
         return bool(self.head) and self.head[column] in self.prose
-
-
-def _percentile(interval: Mapping[str, float] | None) -> Cell:
-    return Cell(milliseconds(interval), bounds(interval))
 
 
 def facts_tables(document: Mapping[str, Any], caption: str) -> list[Table]:
@@ -115,11 +105,15 @@ def _figure(value: Any) -> str:
     return plain(value)
 
 
-def variants_table(variants: Sequence[Mapping[str, Any]], points: Sequence[Any]) -> Table:
-    """Size, quality and, where measured, speed of every TFLite file, with its verdict."""
-    edge = [row for row in points if row["part"] == "edge"]
-    threads = sorted({row["threads"] for row in edge})
-    speed = {(row["model"], row["variant"], row["threads"]): row["p50_ms"] for row in edge}
+def variants_table(
+    variants: Sequence[Mapping[str, Any]], p50_ms: Mapping[tuple[str, str, int], float]
+) -> Table:
+    """Size, quality and, where measured, speed of every TFLite file, with its verdict.
+
+    Args:
+        p50_ms: of a call by tower, variant and threads.
+    """
+    threads = sorted({number_of for _, _, number_of in p50_ms})
     return Table(
         "TFLite files: size, fidelity to float, ranking on held-out users, p50 in ms",
         (
@@ -150,7 +144,7 @@ def variants_table(variants: Sequence[Mapping[str, Any]], points: Sequence[Any])
                 _times_float32(row),
                 _delegated(row),
                 megabytes(row.get("peak_memory_bytes")),
-                *(milliseconds(speed.get((row["tower"], row["variant"], n))) for n in threads),
+                *(number(p50_ms.get((row["tower"], row["variant"], n))) for n in threads),
             )
             for row in variants
         ],
@@ -175,81 +169,6 @@ def _delegated(row: Mapping[str, Any]) -> Cell | str:
     if row.get("ops") is None:
         return DASH
     return Cell(f"{row['delegated_ops']} / {row['ops']}", f"{row['partitions']} partitions")
-
-
-def points_table(bench: Mapping[str, Any], part: str) -> Table:
-    """Every point of one part, with load, count, errors, and why it is void."""
-    rows = [row for row in bench["points"] if row["part"] == part]
-    confidence = percent(bench["config"]["confidence"])
-    return Table(
-        f"Percentiles in ms with {confidence} intervals; – where the samples are too few",
-        (
-            "subject",
-            "load",
-            *(name.replace("_ms", "") for name in PERCENTILES),
-            "rows/s",
-            "n",
-            "failed",
-            "skipped",
-            "lag p99, ms",
-            "device",
-        ),
-        [
-            (
-                _subject(row),
-                _load(row),
-                *(Cell("void") if row["void"] else _percentile(row[name]) for name in PERCENTILES),
-                number(row["rows_per_s"]),
-                count(row["n"]),
-                plain(row["errors"]) if row["errors"] else "0",
-                count(row["skipped"]),
-                number(row["lag_p99_ms"]),
-                str(row["device"]),
-            )
-            for row in rows
-        ],
-        prose=frozenset({"device", "load"}),
-        notes=[f"{_subject(row)}, {_load(row)}: {row['void']}." for row in rows if row["void"]],
-        marked=frozenset(i for i, row in enumerate(rows) if row["void"] or row["errors"]),
-    )
-
-
-def _subject(row: Mapping[str, Any]) -> str:
-    name = " ".join(str(part) for part in (row["model"], row["variant"]) if part)
-    return f"{name}, batch {row['batch_rows']}"
-
-
-def _load(row: Mapping[str, Any]) -> str:
-    if row["loop"] == "open":
-        return f"open, Poisson {number(row['offered_qps'])}/s"
-    if row["threads"]:
-        return f"closed, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
-    return f"closed, {row['concurrency']} client{'s' if row['concurrency'] > 1 else ''}"
-
-
-def in_process_table(bench: Mapping[str, Any]) -> Table:
-    """p50 per batch on both devices; a device that is not there says so in its column."""
-    points = [row for row in bench["points"] if row["part"] == "in_process"]
-    found = {(row["batch_rows"], row["device"]): row for row in points}
-    gpu = bench["in_process"]["GPU"]
-    rows: list[Sequence[str | Cell]] = []
-    for batch in dict.fromkeys(row["batch_rows"] for row in points):
-        cells: list[str | Cell] = []
-        for device in ("CPU", "GPU"):
-            row = found.get((batch, device))
-            if row is None:
-                cells.append(str(gpu))
-            else:
-                interval = bounds(row["p50_ms"])
-                cells.append(
-                    Cell(milliseconds(row["p50_ms"]), f"{interval}, n = {count(row['n'])}")
-                )
-        rows.append((f"batch {batch}", *cells))
-    return Table(
-        f"Item tower in process, closed loop, one caller: p50 in ms; {hardware(bench)}",
-        ("rows", "CPU", "GPU"),
-        rows,
-    )
 
 
 def _cosine(value: float | None) -> str:

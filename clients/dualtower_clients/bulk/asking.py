@@ -103,16 +103,21 @@ class Asking:
         await self._patiently(self._space.confirm)
 
     async def _part(self, batch: Batch, rows: Sequence[Row]) -> Vectors:
+        answer = await self._patiently(partial(self._admitted, batch, rows), is_long=len(rows) > 1)
+        return Vectors(self._read(answer, len(rows)), answer.version)
+
+    async def _admitted(self, batch: Batch, rows: Sequence[Row]) -> Prediction:
+        """An answer of the run's space. One whose server is lost before it was asked is dropped."""
         for attempt in range(1, _SWAP_ATTEMPTS + 1):
-            answer = await self._patiently(partial(self._once, batch, rows), is_long=len(rows) > 1)
+            answer = await self._once(batch, rows)
             try:
-                await self._patiently(partial(self._space.admit, answer))
+                await self._space.admit(answer)
             except ModelNotFound:  # this version was unloaded between its answer and the check
                 if attempt == _SWAP_ATTEMPTS:
                     raise
-                continue
-            break
-        return Vectors(self._read(answer, len(rows)), answer.version)
+            else:
+                break
+        return answer
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]], *, is_long: bool = False) -> T:
         """Asks until there is an answer; what is too long for the deadline may be split instead."""

@@ -12,26 +12,19 @@ from typing import Any, TypeVar
 import click
 
 from dualtower import progress
+from dualtower.command_options import with_options
 from dualtower_clients.bulk.embedder import embed_file
 from dualtower_clients.bulk.flow import Watcher
 from dualtower_clients.bulk.options import ITEM_TOWER, USER_TOWER, BulkOptions
 from dualtower_clients.bulk.report import BulkReport
-from dualtower_clients.connection_options import settings_options
+from dualtower_clients.connection_options import address_option, settings_options
+from dualtower_clients.expected_fingerprint import expect_fingerprint_option, whole_fingerprint
 from dualtower_clients.settings import ChannelSettings
 
 __all__ = ["embed"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS = BulkOptions()
-
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 def _number(name: str, least: int, text: str) -> Callable[[F], F]:
@@ -50,7 +43,7 @@ def _seconds(name: str, text: str) -> Callable[[F], F]:
     )  # fmt: skip
 
 
-_WHAT = _options(
+_WHAT = with_options(
     click.option(
         "--model", default=_DEFAULTS.model, show_default=True,
         type=click.Choice([ITEM_TOWER, USER_TOWER]), help="Texts of items, or histories of users.",
@@ -63,15 +56,14 @@ _WHAT = _options(
                  metavar="NAME", help="For users: lists of strings, in CSV as JSON."),
     click.option("--label", metavar="NAME", help="Ask the version with this label."),
     click.option("--version", type=click.IntRange(1), metavar="N", help="Ask this version."),
-    click.option("--expect-fingerprint", metavar="HEX",
-                 help="Refuse a server that serves another bundle."),
+    expect_fingerprint_option,
     click.option(
         "--duplicates", default=_DEFAULTS.duplicates, show_default=True,
         type=click.Choice(["quarantine", "keep"]), help="What becomes of an id that comes again.",
     ),
     _number("max_text_bytes", 1, "A longer text is put aside."),
 )  # fmt: skip
-_HOW = _options(
+_HOW = with_options(
     _number("shard_rows", 1, "Rows of the input for each shard."),
     _number("batch_rows", 1, "Rows of a request, at most."),
     _number("max_in_flight", 1, "Requests at a time, at most."),
@@ -84,8 +76,7 @@ _HOW = _options(
     epilog="\b\nExample:\n  dualtower embed --address localhost:8500 --in items.parquet \\\n"
     "    --out vectors"
 )
-@click.option("--address", default="localhost:8500", show_default=True, metavar="HOST:PORT",
-              help="The gRPC address that `dualtower serve` printed.")  # fmt: skip
+@address_option
 @click.option("--in", "inputs", multiple=True, required=True, metavar="FILE",
               help="A .parquet, .jsonl or .csv file, the latter two also .gz, or a pattern in "
                    "quotes; may be given several times.")  # fmt: skip
@@ -93,18 +84,22 @@ _HOW = _options(
               help="Where the shards go.")  # fmt: skip
 @click.option("--restart", is_flag=True, help="Replace the run that FOLDER holds.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
-@_options(_WHAT, _HOW)
+@with_options(_WHAT, _HOW)
 @settings_options
 def embed(
-    address: str,
+    address: tuple[str, ...],
     inputs: tuple[str, ...],
     out: Path,
     restart: bool,
     as_json: bool,
     settings: ChannelSettings,
+    expect_fingerprint: str | None,
     **options: Any,
 ) -> None:
-    """Embed files of any size, by the server at ADDRESS, into Parquet shards.
+    """Embed files of any size, by the servers at ADDRESS, into Parquet shards.
+
+    Several servers have to serve the same bundle, which each of them is asked for; one that is lost
+    on the way costs no row.
 
     Each part-*.parquet has the column of ids and `embedding`, fixed_size_list<float32>, in the
     order of the input; fingerprint, model, dim and version stand in its schema's metadata.
@@ -113,12 +108,22 @@ def embed(
     or a text, with another type, too long, no UTF-8, or with an id that came before are put aside
     in _part-*.quarantine.jsonl, with file, line and reason, and counted.
     """
-    with _shown(options["model"]) as watcher:
+    chosen = BulkOptions(**options)
+    expected = whole_fingerprint(
+        expect_fingerprint,
+        address,
+        timeout_s=chosen.timeout_s,
+        settings=settings,
+        label=chosen.label,
+        version=chosen.version,
+        wait_s=chosen.patience_s,
+    )
+    with _shown(chosen.model) as watcher:
         report = embed_file(
             inputs,
             out,
             address=address,
-            options=BulkOptions(**options),
+            options=dataclasses.replace(chosen, expect_fingerprint=expected),
             settings=settings,
             restart=restart,
             watcher=watcher,

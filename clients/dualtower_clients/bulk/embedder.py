@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from dualtower.errors import UsageError
-from dualtower_clients.async_serving_client import AsyncServingClient
 from dualtower_clients.bulk._arrow import parquet
 from dualtower_clients.bulk.asking import Asking
 from dualtower_clients.bulk.batches import Batch, BatchSize, cut
 from dualtower_clients.bulk.flow import Watcher, flow
 from dualtower_clients.bulk.folder import Done, RunFolder
 from dualtower_clients.bulk.inputs import InputFile, find
+from dualtower_clients.bulk.marks import Mark, Marks
 from dualtower_clients.bulk.options import BulkOptions
 from dualtower_clients.bulk.reading import known_rows, read
+from dualtower_clients.bulk.records import Record
+from dualtower_clients.bulk.replicas import Replicas
 from dualtower_clients.bulk.report import BulkReport
 from dualtower_clients.bulk.rows import Judge
 from dualtower_clients.bulk.seen_ids import SeenIds
@@ -35,7 +37,7 @@ __all__ = ["BulkEmbedder", "embed_file"]
 
 
 class BulkEmbedder:
-    """Embeds files by the server at an address.
+    """Embeds files by a server, or by several that serve the same bundle.
 
     Memory does not grow with the input: rows are read as requests leave, at most twice as many
     batches as requests may be under way are held, and vectors go to the disk in groups of 8 MiB.
@@ -44,7 +46,9 @@ class BulkEmbedder:
     and no row is lost or comes twice. What cannot be embedded is put aside, with the reason.
 
     Args:
-        address: "HOST:PORT", "unix:PATH" or a target of gRPC that has one server.
+        address: "HOST:PORT", "unix:PATH" or a target of gRPC that has one server; or a list of
+            them. Each of several is asked for its fingerprint; requests go to those that answer,
+            and one that is lost costs no row.
         options: what is embedded, and how.
         settings: TLS, token, metadata, compression, keep-alive.
         policy: retries and hedges of each request; behind them a run has its own patience.
@@ -57,14 +61,12 @@ class BulkEmbedder:
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         options: BulkOptions | None = None,
         settings: ChannelSettings = DEFAULT_SETTINGS,
         policy: CallPolicy = DEFAULT_POLICY,
     ) -> None:
-        if not isinstance(address, str):  # each of several servers may serve another bundle
-            raise UsageError(f"bulk embedding has one address, got {address!r}")
         self.address = address
         self.options = options or BulkOptions()
         self._settings = settings
@@ -111,14 +113,15 @@ class BulkEmbedder:
         parquet()  # is there, before anything is made
         begin_ns = time.monotonic_ns()
         files, out, watcher = find(inputs), Path(out), watcher or Watcher()
-        client = AsyncServingClient(
+        replicas = Replicas(
             self.address,
             timeout_s=self.options.timeout_s,
             settings=self._settings,
             policy=self._policy,
         )
-        async with client:
-            space = Space(client, self.options)
+        async with replicas:
+            space = Space(replicas.each, self.options)
+            replicas.watch_connections(space.forget)
             await space.connect()
             run = self._identity(files, space)
             folder = RunFolder(out)
@@ -129,7 +132,14 @@ class BulkEmbedder:
                 written: list[Done] = []
                 if totals is None:
                     watcher.begins(known_rows(files), resumed_rows)
-                    written = await self._embed(client, space, files, folder, resumed_rows, watcher)
+                    size = BatchSize(self.options.batch_rows)
+                    asking = Asking(replicas.together, space, self.options, size)
+                    marks = Marks(self.options.shard_rows)
+                    writing = self._writing(folder, space, marks)
+                    begin = Mark.of(done[-1]) if done else None
+                    records = read(files, self.options, skip=resumed_rows, begin=begin, marks=marks)
+                    with self._batches(records, folder, size, resumed_rows) as batches:
+                        written = await _embedded(batches, asking, writing, watcher)
                     _check_unchanged(files)
                     totals = folder.finish([*done, *written], run)
         elapsed_s = (time.monotonic_ns() - begin_ns) / 1e9
@@ -143,37 +153,23 @@ class BulkEmbedder:
             "options": self.options.of_output(),
         }
 
-    async def _embed(
-        self,
-        client: AsyncServingClient,
-        space: Space,
-        files: Sequence[InputFile],
-        folder: RunFolder,
-        first: int,
-        watcher: Watcher,
-    ) -> list[Done]:
-        size = BatchSize(self.options.batch_rows)
-        writing = self._writing(folder, space)
-        try:
-            with self._batches(files, folder, size, first) as batches:
-                await flow(batches, Asking(client, space, self.options, size), writing, watcher)
-        except BaseException:
-            writing.discard()
-            raise
-        return writing.done
-
-    def _writing(self, folder: RunFolder, space: Space) -> Writing:
+    def _writing(self, folder: RunFolder, space: Space, marks: Marks) -> Writing:
         return Writing(
             folder,
             id_column=self.options.id_column,
             dim=space.dim,
             shard_rows=self.options.shard_rows,
             facts={"model": self.options.model, "fingerprint": space.fingerprint},
+            marks=marks,
         )
 
     @contextmanager
     def _batches(
-        self, files: Sequence[InputFile], folder: RunFolder, size: BatchSize, first: int
+        self,
+        records: Iterator[tuple[str, Record]],
+        folder: RunFolder,
+        size: BatchSize,
+        first: int,
     ) -> Iterator[Iterator[Batch]]:
         options = self.options
         judge = Judge(
@@ -182,7 +178,6 @@ class BulkEmbedder:
             is_of_users=options.is_of_users,
             max_text_bytes=options.max_text_bytes,
         )
-        records = read(files, options, skip=first)
         with (
             _seen_ids(folder, options, first) as seen,
             closing(
@@ -190,6 +185,17 @@ class BulkEmbedder:
             ) as batches,
         ):
             yield batches
+
+
+async def _embedded(
+    batches: Iterator[Batch], asking: Asking, writing: Writing, watcher: Watcher
+) -> list[Done]:
+    try:
+        await flow(batches, asking, writing, watcher)
+    except BaseException:
+        writing.discard()
+        raise
+    return writing.done
 
 
 @contextmanager
@@ -242,7 +248,7 @@ def embed_file(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
-    address: str,
+    address: str | Sequence[str],
     options: BulkOptions | None = None,
     settings: ChannelSettings = DEFAULT_SETTINGS,
     policy: CallPolicy = DEFAULT_POLICY,

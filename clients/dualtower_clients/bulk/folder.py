@@ -1,7 +1,7 @@
 """The folder of a run: what it is a run of, which shards are complete, and what they come to.
 
 part-00000.parquet             a shard; a reader of Parquet folders finds these and nothing else
-_part-00000.done.json          it is complete: rows, SHA-256, input rows, fingerprint
+_part-00000.done.json          it is complete: rows, SHA-256, input rows, where the next begins
 _part-00000.quarantine.jsonl   the rows that it lacks, with file, line and reason
 _run.json                      inputs, options and fingerprint, by which it is known again
 _seen.sqlite                   the ids that came, until the run is complete
@@ -74,10 +74,14 @@ class RunFolder:
         earlier = self._read(_RUN)
         if earlier is None:
             self._check_empty()
-            self._write(_RUN, run)
-            return []
-        _check_same(self.path, earlier, run)
-        return list(self._done())
+        else:
+            done = list(self._done())
+            if done or self.totals() is not None:
+                _check_same(self.path, earlier, run)
+                return done
+            self._clear()  # of a run that got nowhere, such as one of a misspelt column
+        self._write(_RUN, run)
+        return []
 
     def shard_path(self, shard: int) -> Path:
         return self.path / f"part-{shard:05d}.parquet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,11 @@ def find(patterns: Sequence[str | Path]) -> list[InputFile]:
         UsageError: nothing matches, a file cannot be read, or its name ends in no known format.
     """
     paths: dict[Path, None] = {}
+    if not isinstance(patterns, Iterable):
+        raise UsageError(f"inputs are paths and patterns, got {patterns!r}")
     for pattern in patterns:
+        if not isinstance(pattern, (str, Path)) or not str(pattern):
+            raise UsageError(f"an input is a path or a pattern, got {pattern!r}")
         paths.update(dict.fromkeys(_matches(pattern)))
     if not paths:
         raise UsageError("no input file is given; name one that ends in " + ", ".join(FORMATS))

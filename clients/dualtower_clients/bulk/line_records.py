@@ -1,6 +1,8 @@
 """Records of JSON Lines and of CSV, packed or not. A line at a time, and never a line without end.
 
 file ─► (gunzip) ─► lines, at most MAX_LINE_BYTES ─► json, or csv ─► Record
+
+Both begin where their cursor is, and move it: after each record it stands where the next begins.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import IO
 
 from dualtower.errors import DataError
 from dualtower_clients.bulk.inputs import InputFile
-from dualtower_clients.bulk.records import Columns, Record
+from dualtower_clients.bulk.marks import Cursor
+from dualtower_clients.bulk.records import OTHER_COLUMN, Columns, Record
 
 __all__ = ["MAX_LINE_BYTES", "csv_records", "history_of", "jsonl_records"]
 
@@ -25,34 +28,43 @@ _BOM = b"\xef\xbb\xbf"
 _HALF_A_PAIR = range(0xDC80, 0xDD00)  # what "surrogateescape" makes of bytes that are no UTF-8
 
 
-def jsonl_records(file: InputFile, columns: Columns) -> Iterator[Record]:
+def jsonl_records(file: InputFile, columns: Columns, cursor: Cursor) -> Iterator[Record]:
     """A record for each line that is not blank."""
     with _opened(file) as stream:
-        for number, line in enumerate(_lines(stream), 1):
+        stream.seek(cursor.offset)
+        for line in _lines(stream, cursor):
             if line is None:
-                yield Record(number, None, None, _TOO_LONG)
+                yield Record(cursor.line, None, None, _TOO_LONG)
             elif not line.isspace():
-                yield _record_of_json(number, line, columns)
+                yield _record_of_json(cursor.line, line, columns)
 
 
-def csv_records(file: InputFile, columns: Columns) -> Iterator[Record]:
+def csv_records(file: InputFile, columns: Columns, cursor: Cursor) -> Iterator[Record]:
     """A record for each row below the header.
 
     Raises:
         DataError: the header lacks a column, or a quote is never closed.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))  # one for the whole process
+    offset, line = cursor.offset, cursor.line
+    cursor.offset = cursor.line = 0  # the header comes first
     with _opened(file) as stream:
-        rows = csv.reader(_text_lines(stream))
+        rows = csv.reader(_text_lines(stream, cursor))
+        skipped = 0  # lines, which `csv` did not see
         try:
             header = next(rows, [])
             places = [_place(file, header, name) for name in columns]
-            for cells in rows:
+            if offset:
+                skipped = line - cursor.line
+                cursor.offset, cursor.line = offset, line
+                stream.seek(offset)
+            for cells in rows:  # it asks for lines as it needs them, and never for one more
                 if cells:
-                    yield _record_of_cells(rows.line_num, cells, places, len(header))
+                    yield _record_of_cells(rows.line_num + skipped, cells, places, len(header))
         except csv.Error as error:
             raise DataError(
-                f"{file.path}, near line {rows.line_num}: {error}; is a quote left open before it?"
+                f"{file.path}, near line {rows.line_num + skipped}: {error}; "
+                "is a quote left open before it?"
             ) from error
 
 
@@ -77,22 +89,25 @@ def _opened(file: InputFile) -> Iterator[IO[bytes]]:
         ) from error
 
 
-def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:
+def _lines(stream: IO[bytes], cursor: Cursor) -> Iterator[bytes | None]:
     """Lines; None for one that is too long."""
-    is_first = True
     while line := stream.readline(MAX_LINE_BYTES):
+        is_first = cursor.offset == 0
+        cursor.offset += len(line)
+        cursor.line += 1
         if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
-            while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
-                pass
+            while rest := stream.readline(MAX_LINE_BYTES):
+                cursor.offset += len(rest)
+                if rest.endswith(b"\n"):
+                    break
             yield None
         else:
             yield line.removeprefix(_BOM) if is_first else line
-        is_first = False
 
 
-def _text_lines(stream: IO[bytes]) -> Iterator[str]:
+def _text_lines(stream: IO[bytes], cursor: Cursor) -> Iterator[str]:
     """Lines for `csv`; bytes that are no UTF-8 come as surrogates, which `_cell` finds again."""
-    for line in _lines(stream):
+    for line in _lines(stream, cursor):
         if line is None:
             raise csv.Error(_TOO_LONG)
         yield line.decode("utf-8", "surrogateescape")
@@ -114,6 +129,7 @@ def _place(file: InputFile, header: list[str], name: str) -> int:
     if name not in header:
         raise DataError(
             f"{file.path} has no column {name!r}, only {', '.join(header) or 'an empty header'}"
+            f"{OTHER_COLUMN}"
         )
     return header.index(name)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dualtower.errors import UsageError
+from dualtower_clients import _given
 
 __all__ = ["DEFAULT_TIMEOUT_S", "ITEM_TOWER", "USER_TOWER", "BulkOptions"]
 
@@ -66,11 +67,18 @@ class BulkOptions:
             )
         if self.id_column == "embedding":
             raise UsageError("the column 'embedding' is the output's; rename that of the ids")
+        for name in ("id_column", "text_column", "history_column"):
+            _check_text(name, getattr(self, name))
+        for name in ("label", "expect_fingerprint"):
+            if getattr(self, name) is not None:
+                _check_text(name, getattr(self, name))
+        if self.version is not None and _given.count(self.version, "version") < 0:
+            raise UsageError(f"version must not be negative, got {self.version}")
         for name in ("max_text_bytes", "shard_rows", "batch_rows", "max_in_flight"):
-            if getattr(self, name) < 1:
+            if _given.count(getattr(self, name), name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("timeout_s", "patience_s"):
-            if not getattr(self, name) > 0:
+            if _given.seconds(getattr(self, name), name) <= 0:
                 raise UsageError(f"{name} must be more than 0, got {getattr(self, name)}")
 
     @property
@@ -92,3 +100,8 @@ class BulkOptions:
             "max_text_bytes": self.max_text_bytes,
             "shard_rows": self.shard_rows,
         }
+
+
+def _check_text(name: str, given: object) -> None:
+    if not isinstance(given, str) or not given:
+        raise UsageError(f"{name} must be a text that is not empty, got {given!r}")

@@ -9,7 +9,7 @@ from typing import Any
 from dualtower.errors import DataError
 from dualtower_clients.bulk._arrow import arrow, parquet
 from dualtower_clients.bulk.inputs import InputFile
-from dualtower_clients.bulk.records import Columns, Record
+from dualtower_clients.bulk.records import OTHER_COLUMN, Columns, Record
 
 __all__ = ["parquet_records", "parquet_rows"]
 
@@ -65,6 +65,7 @@ def _check(file: InputFile, schema: Any, columns: Columns, *, is_of_users: bool)
         if schema.names.count(name) != 1:
             raise DataError(
                 f"{file.path} needs one column {name!r}; it has {', '.join(schema.names)}"
+                f"{OTHER_COLUMN}"
             )
     _check_type(file, schema, columns.item_id, is_list=False)
     _check_type(file, schema, columns.content, is_list=is_of_users)

@@ -7,6 +7,7 @@ from itertools import islice
 
 from dualtower_clients.bulk.inputs import InputFile
 from dualtower_clients.bulk.line_records import csv_records, history_of, jsonl_records
+from dualtower_clients.bulk.marks import Cursor, Mark, Marks
 from dualtower_clients.bulk.options import BulkOptions
 from dualtower_clients.bulk.parquet_records import parquet_records, parquet_rows
 from dualtower_clients.bulk.records import Columns, Record
@@ -22,29 +23,54 @@ def known_rows(files: Sequence[InputFile]) -> int | None:
 
 
 def read(
-    files: Sequence[InputFile], options: BulkOptions, *, skip: int = 0
+    files: Sequence[InputFile],
+    options: BulkOptions,
+    *,
+    skip: int = 0,
+    begin: Mark | None = None,
+    marks: Marks | None = None,
 ) -> Iterator[tuple[str, Record]]:
     """The name of the file and the record, without the first `skip` records of all files.
+
+    Args:
+        files: in their order.
+        options: which columns.
+        skip: records to leave out.
+        begin: where the first record after those begins, if that is known.
+        marks: is told where records begin.
 
     Raises:
         DataError: a file cannot be read, or lacks a column.
     """
-    columns = Columns(options.id_column, options.content_column)
-    for file in files:
+    columns, place = Columns(options.id_column, options.content_column), skip
+    if begin is not None:
+        skip = 0
+    for number, file in enumerate(files):
+        if begin is not None and number < begin.file:
+            continue
+        cursor = Cursor()
+        if begin is not None and number == begin.file:
+            cursor = Cursor(begin.offset, begin.line)
         if file.kind == "parquet":
             rows = parquet_rows(file)
             records = parquet_records(file, columns, is_of_users=options.is_of_users, skip=skip)
             skip = max(0, skip - rows)
         else:
-            records = _of_lines(file, columns, is_of_users=options.is_of_users)
+            records = _of_lines(file, columns, cursor, is_of_users=options.is_of_users)
             skip -= sum(1 for _ in islice(records, skip))
+        can_seek = file.kind != "parquet" and not file.is_gzip
         for record in records:
+            place += 1
+            if marks is not None and can_seek:
+                marks.note(place, number, cursor)
             yield file.path.name, record
 
 
-def _of_lines(file: InputFile, columns: Columns, *, is_of_users: bool) -> Iterator[Record]:
+def _of_lines(
+    file: InputFile, columns: Columns, cursor: Cursor, *, is_of_users: bool
+) -> Iterator[Record]:
     if file.kind == "jsonl":
-        yield from jsonl_records(file, columns)
+        yield from jsonl_records(file, columns, cursor)
         return
-    for record in csv_records(file, columns):
+    for record in csv_records(file, columns, cursor):
         yield record._replace(content=history_of(record.content)) if is_of_users else record

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Bad", "Columns", "Record", "Row"]
+__all__ = ["OTHER_COLUMN", "Bad", "Columns", "Record", "Row"]
+
+OTHER_COLUMN = "; name it by --id-column, --text-column or --history-column"
 
 
 class Columns(NamedTuple):

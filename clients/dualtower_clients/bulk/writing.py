@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dualtower_clients.bulk.asking import Vectors
 from dualtower_clients.bulk.batches import Batch
 from dualtower_clients.bulk.folder import Done, RunFolder
+from dualtower_clients.bulk.marks import Marks
 from dualtower_clients.bulk.records import Bad
 from dualtower_clients.bulk.shard_file import ShardFile
 
@@ -23,6 +24,7 @@ class Writing:
         dim: of the vectors.
         shard_rows: rows of the input for each shard.
         facts: model and fingerprint, as each shard says them.
+        marks: where the input's shards begin.
 
     Attributes:
         done: what the done-files of the shards written here say.
@@ -36,12 +38,14 @@ class Writing:
         dim: int,
         shard_rows: int,
         facts: Mapping[str, str],
+        marks: Marks,
     ) -> None:
         self._folder = folder
         self._id_column = id_column
         self._dim = dim
         self._shard_rows = shard_rows
         self._facts = facts
+        self._marks = marks
         self._shard: ShardFile | None = None
         self._bad: list[Bad] = []
         self._versions: set[int] = set()
@@ -85,6 +89,7 @@ class Writing:
             "file": self._folder.shard_path(batch.shard).name,
             **published,
             "input_rows": [batch.shard * self._shard_rows, batch.after],
+            "next_record": self._marks.taken(batch.after),
             "quarantined": dict(sorted(Counter(one.reason for one in self._bad).items())),
             **self._facts,
             "dim": self._dim,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,12 @@ from dualtower_clients.index.items import Items, named
 from dualtower_clients.results import Embeddings
 
 __all__ = [
+    "is_list",
     "read_exclude",
     "read_ids",
     "read_items",
     "read_k",
+    "read_text",
     "read_vectors",
     "refuse_here",
     "refuse_unknown",
@@ -78,11 +80,33 @@ def read_exclude(
     """
     if exclude is None:
         return [()] * rows
-    if isinstance(exclude, (str, bytes)) or any(isinstance(one, (str, bytes)) for one in exclude):
+    if not is_list(exclude) or not all(one is None or is_list(one) for one in exclude):
         raise UsageError(f"exclude takes a list of ids for each query, got {exclude!r}")
-    if len(exclude) != rows:
-        raise UsageError(f"exclude has {len(exclude)} lists for {rows} queries; give one each")
-    return exclude
+    lists = [() if one is None else one for one in exclude]
+    if len(lists) != rows:
+        raise UsageError(f"exclude has {len(lists)} lists for {rows} queries; give one each")
+    return [[read_text(one, "an excluded id") for one in ids] for ids in lists]
+
+
+def is_list(given: object) -> bool:
+    """Whether it holds several of something: a list, a set, an array, but no text."""
+    return isinstance(given, Collection) and not isinstance(given, (str, bytes, Mapping))
+
+
+def read_text(given: object, what: str) -> str:
+    """A text that every backend can hold.
+
+    Raises:
+        UsageError: another type, or half of a surrogate pair, which UTF-8 has no bytes for.
+    """
+    if not isinstance(given, str):
+        raise UsageError(f"{what} must be a string, got {given!r}")
+    if not given.isascii():
+        try:
+            given.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{what} must be a text that UTF-8 holds, got {given!r}") from error
+    return given
 
 
 def read_ids(item_ids: Sequence[str]) -> list[str]:
@@ -91,11 +115,13 @@ def read_ids(item_ids: Sequence[str]) -> list[str]:
     Raises:
         UsageError: an id is no string, empty, or there twice.
     """
-    if isinstance(item_ids, (str, bytes)):
+    if not is_list(item_ids):
         raise UsageError(f"item_ids must be a list of ids, got {item_ids!r}")
     ids = list(item_ids)
     if wrong := [one for one in ids if not isinstance(one, str) or not one]:
         raise UsageError(f"an id must be a string that is not empty, got {wrong[0]!r}")
+    for one in ids:
+        read_text(one, "an id")
     if len(set(ids)) < len(ids):
         seen: set[str] = set()
         twice = dict.fromkeys(one for one in ids if one in seen or seen.add(one))  # type: ignore[func-returns-value]
@@ -112,14 +138,16 @@ def read_items(
         UsageError: the lengths differ, or an id cannot be used.
     """
     ids = read_ids(item_ids)
+    if not is_list(() if categories is None else categories):
+        raise UsageError(f"categories must be a list of strings, got {categories!r}")
     kinds = [""] * len(ids) if categories is None else list(categories)
     if len(ids) != len(vectors) or len(kinds) != len(ids):
         raise UsageError(
             f"got {len(ids)} ids, {len(vectors)} vectors and {len(kinds)} categories; "
             "give one of each for each item"
         )
-    if wrong := [one for one in kinds if not isinstance(one, str)]:
-        raise UsageError(f"a category must be a string, got {wrong[0]!r}")
+    for one in kinds:
+        read_text(one, "a category")
     return Items.of(ids, kinds, vectors)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualtower.errors import UsageError
+from dualtower_clients.index.checks import is_list, read_text
 from dualtower_clients.index.items import Items
 
 __all__ = ["Filter", "InCategories", "Keep", "WithIds", "kept_rows", "read_filter"]
@@ -57,12 +58,18 @@ def read_filter(given: Filter | None) -> Keep | None:
                 "for anything else give a function of item_id and category, or a set of ids"
             )
         wanted = given[_FIELD]
-        return InCategories(frozenset([wanted] if isinstance(wanted, str) else wanted))
+        return InCategories(_texts([wanted] if isinstance(wanted, str) else wanted, "a category"))
     if isinstance(given, (str, bytes)) or not isinstance(given, Collection):
         raise UsageError(
             f"filter must be a set of ids, {{{_FIELD!r}: ...}} or a function, got {given!r}"
         )
-    return WithIds(frozenset(given))
+    return WithIds(_texts(given, "an id"))
+
+
+def _texts(given: Collection[str], what: str) -> frozenset[str]:
+    if not is_list(given):
+        raise UsageError(f"{what} of a filter must be a string or a list of them, got {given!r}")
+    return frozenset(read_text(one, f"{what} of a filter") for one in given)
 
 
 def kept_rows(items: Items, keep: Keep) -> NDArray[np.int64]:

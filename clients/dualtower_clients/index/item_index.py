@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualtower.bundle import Bundle
-from dualtower.errors import BundleMismatch
+from dualtower.errors import BundleMismatch, UsageError
 from dualtower_clients.index.bundle_items import read_bundle_items
 from dualtower_clients.index.checks import (
     read_exclude,
     read_ids,
     read_items,
     read_k,
+    read_text,
     read_vectors,
 )
 from dualtower_clients.index.filters import Filter, read_filter
@@ -69,7 +70,8 @@ class ItemIndex:
     """
 
     def __init__(self, store: Store, *, fingerprint: str, dim: int) -> None:
-        self._store, self._fingerprint, self._dim = store, fingerprint, dim
+        self._opened: Store | None = store
+        self._fingerprint, self._dim = fingerprint, dim
 
     @classmethod
     def open(
@@ -131,8 +133,12 @@ class ItemIndex:
     def __len__(self) -> int:
         return len(self._store)
 
-    def __contains__(self, item_id: str) -> bool:
-        return bool(self._store.known([item_id]))
+    def __contains__(self, item_id: object) -> bool:
+        store = self._store
+        try:
+            return bool(store.known([read_text(item_id, "an id")]))
+        except UsageError:
+            return False  # what is no id is not here
 
     def search(
         self,
@@ -158,10 +164,11 @@ class ItemIndex:
             BundleMismatch: the embeddings are of another bundle than the index.
             UsageError: the vectors, k, the ids or the filter cannot be used.
         """
+        store = self._store
         queries = read_vectors(vectors, dim=self._dim, fingerprint=self._fingerprint)
         k, keep = read_k(k), read_filter(filter)
         barred = read_exclude(exclude, rows=len(queries))
-        return self._store.search(queries, k, barred, keep) if len(queries) else []
+        return store.search(queries, k, barred, keep) if len(queries) else []
 
     def add(
         self,
@@ -184,10 +191,11 @@ class ItemIndex:
             BundleMismatch: the embeddings are of another bundle than the index.
             UsageError: ids are there twice or already here, or the vectors cannot be used.
         """
+        store = self._store
         rows = read_vectors(vectors, dim=self._dim, fingerprint=self._fingerprint)
         items = read_items(item_ids, rows, categories)
         if len(items):
-            self._store.put(items, replace=replace)
+            store.put(items, replace=replace)
 
     def remove(self, item_ids: Sequence[str]) -> None:
         """Takes items out.
@@ -195,8 +203,9 @@ class ItemIndex:
         Raises:
             UsageError: an id is not here, or given twice; nothing was removed.
         """
+        store = self._store
         if ids := read_ids(item_ids):
-            self._store.remove(ids)
+            store.remove(ids)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the index as one file, whole or not at all; a file of that name is replaced.
@@ -206,8 +215,16 @@ class ItemIndex:
         write_index_file(Path(path), self._store.saved(), fingerprint=self._fingerprint)
 
     def close(self) -> None:
-        """Ends the connection to Milvus; others hold nothing."""
-        self._store.close()
+        """Ends the connection to Milvus, or lets go of the items; nothing works after it."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    @property
+    def _store(self) -> Store:
+        if self._opened is None:
+            raise UsageError("this index was closed; open it again with ItemIndex.open")
+        return self._opened
 
     def __enter__(self) -> ItemIndex:
         return self

@@ -47,8 +47,11 @@ class UsearchBackend:
 
     def __post_init__(self) -> None:
         for name in ("connectivity", "expansion_add", "expansion_search"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise UsageError(f"{name} must be a whole number, got {value!r}")
+            if value < 1:
+                raise UsageError(f"{name} must be at least 1, got {value}")
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,12 @@ def backend_of(backend: str | Backend) -> Backend:
     Raises:
         UsageError: there is no such backend, or it has no default.
     """
-    if not isinstance(backend, str):
+    if isinstance(backend, Backend):
         return backend
+    if not isinstance(backend, str):
+        raise UsageError(
+            f"backend must be a name or settings such as UsearchBackend(), got {backend!r}"
+        )
     if backend == "milvus":
         raise UsageError(
             "the backend 'milvus' needs to know where: give "

@@ -20,26 +20,33 @@ class SharedLock:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._writers)
-            self._readers += 1
+        is_in = False
         try:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._writers)
+                self._readers += 1
+                is_in = True
             yield
         finally:
             with self._changed:
-                self._readers -= 1
+                if is_in:
+                    self._readers -= 1
                 self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        with self._changed:
-            self._writers += 1
-            self._changed.wait_for(lambda: not self._readers and not self._writing)
-            self._writing = True
+        is_waiting = is_in = False
         try:
-            yield
-        finally:
             with self._changed:
-                self._writing = False
-                self._writers -= 1
+                self._writers += 1
+                is_waiting = True
+                self._changed.wait_for(lambda: not self._readers and not self._writing)
+                self._writing = is_in = True
+            yield
+        finally:  # also of who gave up waiting, as by Ctrl-C: it holds readers back no longer
+            with self._changed:
+                if is_in:
+                    self._writing = False
+                if is_waiting:
+                    self._writers -= 1
                 self._changed.notify_all()

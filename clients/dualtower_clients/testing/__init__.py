@@ -13,8 +13,21 @@ real broken connections and real metadata.
 """
 
 from dualtower_clients.testing.calls import Call
+from dualtower_clients.testing.faults import Scripted
+from dualtower_clients.testing.holding import Hold
 from dualtower_clients.testing.models import FakeModel, FakeSignature, Refusal
 from dualtower_clients.testing.server import FakeServer
 from dualtower_clients.testing.space import hash_vectors
+from dualtower_clients.testing.wire import Wire
 
-__all__ = ["Call", "FakeModel", "FakeServer", "FakeSignature", "Refusal", "hash_vectors"]
+__all__ = [
+    "Call",
+    "FakeModel",
+    "FakeServer",
+    "FakeSignature",
+    "Hold",
+    "Refusal",
+    "Scripted",
+    "Wire",
+    "hash_vectors",
+]

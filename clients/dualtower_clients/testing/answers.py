@@ -24,7 +24,6 @@ _METHOD_NAMES = {
 }
 _PREDICT_METHOD = "tensorflow/serving/predict"
 _SIGNATURES_TYPE = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
-_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse.status
 
 _REQUESTS: dict[str, Any] = {
     "Predict": inference_pb2.PredictRequest,
@@ -56,13 +55,20 @@ def _predict(raw: bytes, shelf: Shelf) -> bytes:
     request = inference_pb2.PredictRequest.FromString(raw)
     version, signature = _signature(shelf, request.model_spec)
     outputs = signature.run(_checked(signature, _arrays(request.inputs)))
+    if not isinstance(outputs, Mapping):
+        raise Refusal(
+            "INTERNAL", f"a model's function gives arrays by alias, got {type(outputs).__name__}"
+        )
     response = inference_pb2.PredictResponse(model_spec=_said(request.model_spec, version))
     for alias in request.output_filter or outputs:
         if alias not in outputs:
             raise Refusal(
                 "INVALID_ARGUMENT", f"output tensor alias not found in signature: {alias}"
             )
-        response.outputs[alias].CopyFrom(codec.encode_values(outputs[alias]))
+        try:
+            response.outputs[alias].CopyFrom(codec.encode_values(outputs[alias]))
+        except TensorError as error:
+            raise Refusal("INTERNAL", f"output {alias!r} of the function: {error}") from error
     return response.SerializeToString()
 
 
@@ -151,11 +157,6 @@ def _reload(raw: bytes, shelf: Shelf) -> bytes:
     return management_pb2.ReloadConfigResponse().SerializeToString()
 
 
-def _health(raw: bytes, shelf: Shelf) -> bytes:
-    ready = all("AVAILABLE" in shelf.states(name).values() for name in shelf.names())
-    return _SERVING if ready else _NOT_SERVING
-
-
 ANSWERS: dict[str, Callable[[bytes, Shelf], bytes]] = {
     "/tensorflow.serving.PredictionService/Predict": _predict,
     "/tensorflow.serving.PredictionService/Classify": _classify,
@@ -164,7 +165,6 @@ ANSWERS: dict[str, Callable[[bytes, Shelf], bytes]] = {
     "/tensorflow.serving.PredictionService/GetModelMetadata": _metadata,
     "/tensorflow.serving.ModelService/GetModelStatus": _status,
     "/tensorflow.serving.ModelService/HandleReloadConfigRequest": _reload,
-    "/grpc.health.v1.Health/Check": _health,
 }
 
 

@@ -41,6 +41,9 @@ class Refusal(Exception):
         self.code = grpc.StatusCode[code]
         self.message = message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code.name, self.message), self.__dict__
+
 
 @dataclass(frozen=True)
 class FakeSignature:
@@ -83,17 +86,24 @@ def _always(outputs: Mapping[str, ArrayLike]) -> Function:
 
 
 class Shelf:
-    """Versions and labels of models, which a test changes while calls come in."""
+    """Versions and labels of models, which a test changes while calls come in.
+
+    Attributes:
+        exchanges: how often a version became another model.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._models: dict[str, dict[int, tuple[FakeModel, str]]] = {}
         self._labels: dict[str, dict[str, int]] = {}
+        self.exchanges = 0
 
     def put(self, name: str, version: int, model: FakeModel) -> None:
         """Adds a version, or exchanges it."""
         with self._lock:
-            self._models.setdefault(name, {})[version] = (model, "AVAILABLE")
+            versions = self._models.setdefault(name, {})
+            self.exchanges += version in versions
+            versions[version] = (model, "AVAILABLE")
 
     def set_state(self, name: str, version: int, state: str) -> None:
         """Only what is AVAILABLE answers; the status tells the others."""
@@ -114,11 +124,6 @@ class Shelf:
         with self._lock:
             versions = self._models.get(name, {})
             return {number: versions[number][1] for number in sorted(versions, reverse=True)}
-
-    def names(self) -> list[str]:
-        """Of all models."""
-        with self._lock:
-            return sorted(self._models)
 
     def find(self, name: str, version: int | None, label: str | None) -> tuple[int, FakeModel]:
         """The version that a request asks for: this one, or that of the label, or the latest.

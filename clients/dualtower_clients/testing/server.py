@@ -1,45 +1,31 @@
 """A gRPC server in this process whose models, faults and versions a test decides.
 
-request ─► record ─► faults (delay, error, garbage) ─► answers ─► response
-                                                         └ models: versions, labels, functions
+FakeServer ─► Answering: models, faults, health, and what was asked
+          └─► Listener: the port
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import threading
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent import futures
 from types import TracebackType
-from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 from numpy.typing import ArrayLike
 
-from dualtower.errors import UnavailableError
-from dualtower_clients import _wire
-from dualtower_clients.errors import TensorError
-from dualtower_clients.testing.answers import ANSWERS, seen
 from dualtower_clients.testing.calls import Call
-from dualtower_clients.testing.faults import Fault, Faults, When
-from dualtower_clients.testing.models import FakeModel, FakeSignature, Function, Refusal, Shelf
-from dualtower_clients.testing.space import bundle_models
+from dualtower_clients.testing.faults import Fault, Scripted, When
+from dualtower_clients.testing.holding import Hold
+from dualtower_clients.testing.journal import Which
+from dualtower_clients.testing.listening import Answering, Listener
+from dualtower_clients.testing.models import FakeModel, FakeSignature, Function, Refusal
+from dualtower_clients.testing.space import Rank, bundle_models
 
 __all__ = ["FakeServer"]
 
 _QUEUE_FULL = "The batch scheduling queue to which this task was submitted is full"
-_BIND_POLL_S = 0.05
 _GARBAGE = b"\xff\xff\xff\xff garbage"
-_UNKNOWN_FIELD = 1000  # of no message
-_BIND_S = 5.0  # a port that was just left is free after a moment
-_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),  # nobody else gets calls that are meant for this server
-)
+_TIMEOUT_S = 30.0
+_WILDCARDS = ("0.0.0.0", "[::]")
 
 
 class FakeServer:
@@ -49,12 +35,14 @@ class FakeServer:
 
     Args:
         port: 0 takes a free one.
+        host: where it listens; "0.0.0.0" where a container is to reach it.
         credentials: of `grpc.ssl_server_credentials`, for TLS.
-        threads: calls that may be under way at a time, the delayed ones included.
+        threads: calls that may be under way at a time, those that wait included; another one
+            waits for its turn, and is not in `calls` before.
 
     Attributes:
-        calls: what it was asked, in order.
-        port: where it listens; the same after `restart`.
+        calls: what it was asked, in order; `calls.clear()` begins anew.
+        abandoned: those of which the client has given up, by a cancellation or at its deadline.
 
     Raises:
         UnavailableError: the port is taken.
@@ -71,16 +59,19 @@ class FakeServer:
         self,
         *,
         port: int = 0,
+        host: str = "localhost",
         credentials: grpc.ServerCredentials | None = None,
         threads: int = 64,
     ) -> None:
-        self.calls: list[Call] = []
-        self.port = port
-        self._credentials, self._threads = credentials, threads
-        self._shelf, self._faults = Shelf(), Faults()
-        self._lock = threading.Lock()
-        self._was_bound = False
-        self._running: tuple[grpc.Server, futures.Executor] | None = None
+        self._host = host
+        self._answering = Answering()
+        self._shelf, self._faults = self._answering.shelf, self._answering.faults
+        self._journal = self._answering.journal
+        self._listener = Listener(
+            self._answering, host=host, port=port, credentials=credentials, threads=threads
+        )
+        self.calls: list[Call] = self._journal.calls
+        self.abandoned: list[Call] = self._journal.abandoned
         self.start()
 
     @classmethod
@@ -93,8 +84,11 @@ class FakeServer:
         history_items: int = 20,
         k_max: int = 100,
         salt: str = "",
+        rank: Rank | None = None,
         port: int = 0,
+        host: str = "localhost",
         credentials: grpc.ServerCredentials | None = None,
+        threads: int = 64,
     ) -> FakeServer:
         """A server with the three models of a bundle, as `add_bundle` makes them.
 
@@ -103,16 +97,27 @@ class FakeServer:
                 with Recommender(server.address) as recommender:
                     assert recommender.recommend(["white bread"], k=1).item_ids == ("rye bread",)
         """
-        server = cls(port=port, credentials=credentials)
+        server = cls(port=port, host=host, credentials=credentials, threads=threads)
         server.add_bundle(
-            items, dim=dim, version=version, history_items=history_items, k_max=k_max, salt=salt
+            items,
+            dim=dim,
+            version=version,
+            history_items=history_items,
+            k_max=k_max,
+            salt=salt,
+            rank=rank,
         )
         return server
 
     @property
+    def port(self) -> int:
+        """Where it listens; the same after `restart`."""
+        return self._listener.port
+
+    @property
     def address(self) -> str:
-        """HOST:PORT, for a client."""
-        return f"localhost:{self.port}"
+        """HOST:PORT, for a client on this machine."""
+        return f"{'localhost' if self._host in _WILDCARDS else self._host}:{self.port}"
 
     def add_model(
         self,
@@ -140,6 +145,7 @@ class FakeServer:
         history_items: int = 20,
         k_max: int = 100,
         salt: str = "",
+        rank: Rank | None = None,
         models: Collection[str] = ("user_tower", "item_tower", "recommender"),
     ) -> None:
         """Loads a version of a bundle. Its vectors are hashes of words; see `hash_vectors`.
@@ -151,6 +157,9 @@ class FakeServer:
             history_items: entries of a history that count.
             k_max: the longest list.
             salt: another one is another space, with another fingerprint.
+            rank: decides what is recommended, in place of the vectors: from a history, as texts
+                or as ids, to item ids, the best first. What is excluded or in the history is left
+                out, and scores are 1, 1/2, 1/3 and so on.
             models: which of the three, for a rollout that is half done.
         """
         catalogue = items if isinstance(items, Mapping) else {text: text for text in items}
@@ -161,6 +170,7 @@ class FakeServer:
             history_items=history_items,
             k_max=k_max,
             salt=salt,
+            rank=rank,
         )
         for name in models:
             self._shelf.put(name, version, made[name])
@@ -179,21 +189,26 @@ class FakeServer:
         *,
         model: str | None = None,
         method: str | None = None,
+        signature: str | None = None,
         calls: Collection[int] | None = None,
         share: float | None = None,
         seed: int = 0,
-    ) -> None:
+    ) -> Scripted:
         """Makes calls wait before they are answered; `math.inf` until the client gives up.
+
+        Every fault lasts until `heal`, or to the end of `with server.delay(...):`.
 
         Args:
             delay_s: how long.
             model: only calls of it.
             method: only calls of it, such as "Predict".
+            signature: only calls of it, such as "describe" or "serving_default".
             calls: only these, counted from 0 among those that come from now on and fit the above.
             share: only so many of them, drawn with `seed`.
             seed: another one draws others.
         """
-        self._faults.add(Fault(When(model, method, calls, share, seed), delay_s=delay_s))
+        when = When(Which(model, method, signature), calls, share, seed)
+        return self._faults.add(Fault(when, delay_s=delay_s))
 
     def fail(
         self,
@@ -202,28 +217,31 @@ class FakeServer:
         *,
         model: str | None = None,
         method: str | None = None,
+        signature: str | None = None,
         calls: Collection[int] | None = None,
         share: float | None = None,
         seed: int = 0,
-    ) -> None:
+    ) -> Scripted:
         """Ends calls with a code of gRPC, such as "UNAVAILABLE"; which ones as in `delay`."""
-        when = When(model, method, calls, share, seed)
-        self._faults.add(Fault(when, refusal=Refusal(code, message)))
+        when = When(Which(model, method, signature), calls, share, seed)
+        return self._faults.add(Fault(when, refusal=Refusal(code, message)))
 
     def fill_queue(
         self,
         *,
         model: str | None = None,
+        signature: str | None = None,
         calls: Collection[int] | None = None,
         share: float | None = None,
         seed: int = 0,
-    ) -> None:
+    ) -> Scripted:
         """Refuses predictions as a server whose batching queue is full; which as in `delay`."""
-        self.fail(
+        return self.fail(
             "UNAVAILABLE",
             _QUEUE_FULL,
             model=model,
             method="Predict",
+            signature=signature,
             calls=calls,
             share=share,
             seed=seed,
@@ -231,16 +249,22 @@ class FakeServer:
 
     def garble(
         self,
-        answer: bytes = _GARBAGE,
+        answer: bytes | Callable[[Call], bytes] = _GARBAGE,
         *,
         model: str | None = None,
         method: str | None = None,
+        signature: str | None = None,
         calls: Collection[int] | None = None,
         share: float | None = None,
         seed: int = 0,
-    ) -> None:
-        """Answers calls with bytes that are no message, or with yours; which as in `delay`."""
-        self._faults.add(Fault(When(model, method, calls, share, seed), answer=answer))
+    ) -> Scripted:
+        """Answers calls with bytes that are no message; which as in `delay`.
+
+        Args:
+            answer: or with these, or with what your function makes of the call.
+        """
+        when = When(Which(model, method, signature), calls, share, seed)
+        return self._faults.add(Fault(when, answer=answer))
 
     def swell(
         self,
@@ -248,48 +272,113 @@ class FakeServer:
         *,
         model: str | None = None,
         method: str | None = None,
+        signature: str | None = None,
         calls: Collection[int] | None = None,
         share: float | None = None,
         seed: int = 0,
-    ) -> None:
+    ) -> Scripted:
         """Makes right answers larger by so much; which as in `delay`."""
-        self._faults.add(Fault(When(model, method, calls, share, seed), extra_bytes=extra_bytes))
+        when = When(Which(model, method, signature), calls, share, seed)
+        return self._faults.add(Fault(when, extra_bytes=extra_bytes))
+
+    def hold(
+        self,
+        *,
+        model: str | None = None,
+        method: str | None = None,
+        signature: str | None = None,
+        calls: Collection[int] | None = None,
+        share: float | None = None,
+        seed: int = 0,
+    ) -> Hold:
+        """Makes calls wait until the test lets them go on; which as in `delay`.
+
+        What they meet then is what the test had set when they came, but models as they are now.
+        """
+        held = Hold()
+        when = When(Which(model, method, signature), calls, share, seed)
+        self._faults.add(Fault(when, hold=held))
+        return held
+
+    def set_health(self, state: str, *, service: str | None = None) -> None:
+        """What the health service says: SERVING, NOT_SERVING or UNKNOWN.
+
+        It is SERVING from the beginning and after `heal`, and does not follow the models: that
+        is how TensorFlow Serving has it.
+
+        Args:
+            state: said to `Check`, and at once to all who `Watch`.
+            service: "" or "ModelService" or "PredictionService"; None is all three. Others are
+                NOT_FOUND to `Check`, and SERVICE_UNKNOWN to `Watch`.
+        """
+        self._answering.health.set(state, service)
 
     def heal(self) -> None:
-        """Ends all delays, errors and other faults that were set."""
+        """Ends all that was set of delays, holds, errors, garbage and health."""
         self._faults.clear()
+        self._answering.health.set("SERVING", None)
+
+    def calls_of(
+        self,
+        *,
+        model: str | None = None,
+        method: str | None = None,
+        signature: str | None = None,
+    ) -> list[Call]:
+        """Those of `calls` for which all holds that is given."""
+        return self._journal.of(Which(model, method, signature))
+
+    def wait_for_calls(
+        self,
+        count: int = 1,
+        *,
+        model: str | None = None,
+        method: str | None = None,
+        signature: str | None = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> list[Call]:
+        """Waits until so many have come, and gives them; which as in `calls_of`.
+
+        Under asyncio: `await asyncio.to_thread(server.wait_for_calls, 3)`.
+
+        Raises:
+            TimeoutError: there are fewer; it says how many.
+        """
+        which = Which(model, method, signature)
+        return self._journal.wait(count, which, abandoned=False, timeout_s=timeout_s)
+
+    def wait_for_abandoned(
+        self,
+        count: int = 1,
+        *,
+        model: str | None = None,
+        method: str | None = None,
+        signature: str | None = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> list[Call]:
+        """Waits until so many were given up: a server learns of that a moment later.
+
+        Raises:
+            TimeoutError: there are fewer; it says how many.
+        """
+        which = Which(model, method, signature)
+        return self._journal.wait(count, which, abandoned=True, timeout_s=timeout_s)
 
     def start(self) -> None:
         """Listens again after `stop`, at the same port."""
-        deadline_s = time.monotonic() + (_BIND_S if self._was_bound else 0)
-        while self._running is None:
-            threads = futures.ThreadPoolExecutor(self._threads, thread_name_prefix="fake-server")
-            server = grpc.server(threads, handlers=(_Methods(self._answer),), options=_OPTIONS)
-            try:
-                self.port = self._bind(server)
-            except RuntimeError as error:
-                if time.monotonic() > deadline_s:
-                    raise UnavailableError(
-                        f"port {self.port} is taken ({error}); give port=0 for a free one"
-                    ) from error
-                time.sleep(_BIND_POLL_S)
-                continue
-            self._was_bound = True
-            server.start()
-            self._running = server, threads
+        self._listener.start()
 
     def stop(self) -> None:
         """Breaks all connections, as a server that dies does. Models, faults and calls stay."""
-        running, self._running = self._running, None
-        if running is not None:
-            server, threads = running
-            server.stop(None).wait()
-            threads.shutdown()
+        self._listener.stop()
 
     def restart(self) -> None:
         """Stops and listens again, at the same port."""
         self.stop()
         self.start()
+
+    def __repr__(self) -> str:
+        return f"FakeServer({self.address!r})"
 
     def __enter__(self) -> FakeServer:
         return self
@@ -301,73 +390,3 @@ class FakeServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-    def _bind(self, server: grpc.Server) -> int:
-        where = f"127.0.0.1:{self.port}"
-        if self._credentials is None:
-            return int(server.add_insecure_port(where))
-        return int(server.add_secure_port(where, self._credentials))
-
-    def _answer(self, path: str, raw: bytes, context: grpc.ServicerContext) -> bytes:
-        timeout_s = context.time_remaining()
-        call = dataclasses.replace(
-            seen(path.rpartition("/")[2], raw),
-            metadata=dict(context.invocation_metadata()),
-            timeout_s=timeout_s,
-        )
-        with self._lock:
-            self.calls.append(call)
-        met = self._faults.of(call)
-        _wait(sum(fault.delay_s for fault in met), context)
-        try:
-            answer = _faulty(met)
-            if answer is None:
-                answer = ANSWERS[path](raw, self._shelf)
-        except Refusal as refusal:
-            context.abort(refusal.code, refusal.message)
-            raise AssertionError("abort raises") from refusal
-        except (DecodeError, TensorError) as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            raise AssertionError("abort raises") from error
-        return answer + _padding(sum(fault.extra_bytes for fault in met))
-
-
-class _Methods(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """What the server speaks; of anything else gRPC says that it is not implemented."""
-
-    def __init__(self, answer: Callable[[str, bytes, grpc.ServicerContext], bytes]) -> None:
-        self._answer = answer
-
-    def service(self, details: Any) -> grpc.RpcMethodHandler | None:
-        path = details.method
-        if path not in ANSWERS:
-            return None
-        return grpc.unary_unary_rpc_method_handler(
-            lambda raw, context: self._answer(path, raw, context)
-        )
-
-
-def _wait(delay_s: float, context: grpc.ServicerContext) -> None:
-    """Waits, but no longer than the client and the server do."""
-    if delay_s <= 0:
-        return
-    ended = threading.Event()
-    if context.add_callback(ended.set):
-        ended.wait(None if math.isinf(delay_s) else delay_s)
-
-
-def _faulty(met: Sequence[Fault]) -> bytes | None:
-    """What comes in place of the right answer, if anything does."""
-    for fault in met:
-        if fault.refusal is not None:
-            raise Refusal(fault.refusal.code.name, fault.refusal.message)
-        if fault.answer is not None:
-            return fault.answer
-    return None
-
-
-def _padding(size_bytes: int) -> bytes:
-    """A field of the message that no reader knows, so that it skips it."""
-    if size_bytes <= 0:
-        return b""
-    return _wire.delimited(_UNKNOWN_FIELD, size_bytes) + bytes(size_bytes)

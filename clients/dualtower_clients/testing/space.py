@@ -7,7 +7,7 @@ so that code which ranks has something sensible to rank.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from dualtower.bundle import fingerprint_of
 from dualtower_clients.results import TensorSpec
-from dualtower_clients.testing.models import Arrays, FakeModel, FakeSignature
+from dualtower_clients.testing.models import Arrays, FakeModel, FakeSignature, Refusal
 
-__all__ = ["bundle_models", "hash_vectors"]
+__all__ = ["Rank", "bundle_models", "hash_vectors"]
+
+Rank = Callable[[Sequence[str]], Sequence[str]]
 
 _ITEM_TOKENS = 32
 _STRINGS = TensorSpec("string", (-1, -1))
@@ -43,6 +45,7 @@ def bundle_models(
     history_items: int,
     k_max: int,
     salt: str,
+    rank: Rank | None = None,
 ) -> dict[str, FakeModel]:
     """`user_tower`, `item_tower` and `recommender`, with the signatures of a bundle.
 
@@ -53,8 +56,9 @@ def bundle_models(
         history_items: entries of a history that count.
         k_max: the longest list.
         salt: another one is another space, with another fingerprint.
+        rank: from a history to item ids, the best first; None ranks by the vectors.
     """
-    space = _Space(items, dim, history_items, k_max, salt)
+    space = _Space(items, dim, history_items, k_max, salt, rank)
     space_fields = {"dim": dim, "fake": True, "items": dict(items), "salt": salt}
     facts = {
         "fingerprint": fingerprint_of(space_fields),
@@ -117,8 +121,15 @@ class _Space:
     """The functions of the three models over one catalogue."""
 
     def __init__(
-        self, items: Mapping[str, str], dim: int, history_items: int, k_max: int, salt: str
+        self,
+        items: Mapping[str, str],
+        dim: int,
+        history_items: int,
+        k_max: int,
+        salt: str,
+        rank: Rank | None,
     ) -> None:
+        self._rank = rank
         self._dim, self._salt = dim, salt
         self._limit, self._k_max = history_items, k_max
         self._ids = list(items)
@@ -142,11 +153,11 @@ class _Space:
             [row for text in _entries(history) for row in self._rows_of_text.get(text, ())]
             for history in inputs["history"]
         ]
-        return self._ranked(self._users_of_texts(inputs["history"]), taken, inputs["exclude"])
+        return self._ranked(inputs["history"], self._users_of_texts, taken, inputs["exclude"])
 
     def rank_by_ids(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         taken = [self._known(history) for history in inputs["item_ids"]]
-        return self._ranked(self._users_of_ids(inputs["item_ids"]), taken, inputs["exclude"])
+        return self._ranked(inputs["item_ids"], self._users_of_ids, taken, inputs["exclude"])
 
     def _vectors(self, texts: Sequence[str | bytes]) -> NDArray[np.float32]:
         return hash_vectors(texts, dim=self._dim, salt=self._salt)
@@ -167,19 +178,36 @@ class _Space:
         return [self._row_of[entry] for entry in _entries(history) if entry in self._row_of]
 
     def _ranked(
-        self, users: NDArray[np.float32], taken: list[list[int]], excluded: NDArray[Any]
+        self,
+        histories: NDArray[Any],
+        users_of: Callable[[NDArray[Any]], NDArray[np.float32]],
+        taken: list[list[int]],
+        excluded: NDArray[Any],
     ) -> dict[str, NDArray[Any]]:
-        """The best rows of each user; of equal scores the one that comes first in the catalogue."""
-        item_ids = np.full((len(users), self._k_max), "", object)
-        scores = np.full((len(users), self._k_max), -np.inf, np.float32)
-        for place, user in enumerate(users):
-            mine = self._catalogue @ user
+        """The best of each user; of equal scores the one that comes first in the catalogue."""
+        item_ids = np.full((len(histories), self._k_max), "", object)
+        scores = np.full((len(histories), self._k_max), -np.inf, np.float32)
+        if self._rank is None:
+            found = [self._catalogue @ user for user in users_of(histories)]
+        else:
+            found = [self._told(self._rank(_entries(history))) for history in histories]
+        for place, mine in enumerate(found):
             mine[taken[place] + self._known(excluded[place])] = -np.inf
             best = np.argsort(-mine, kind="stable")[: self._k_max]
             best = best[mine[best] > -np.inf]
             item_ids[place, : len(best)] = [self._ids[row] for row in best]
             scores[place, : len(best)] = mine[best]
         return {"item_ids": item_ids, "scores": scores}
+
+    def _told(self, ranking: Sequence[str]) -> NDArray[np.float32]:
+        """Scores of the whole catalogue for a list that a test has given."""
+        unknown = [item_id for item_id in ranking if item_id not in self._row_of]
+        if unknown:
+            raise Refusal("INTERNAL", f"rank gave {unknown[0]!r}, which is no item of the bundle")
+        scores = np.full(len(self._ids), -np.inf, np.float32)
+        for place, item_id in enumerate(ranking, start=1):
+            scores[self._row_of[item_id]] = 1 / place
+        return scores
 
 
 def _entries(history: NDArray[Any]) -> list[str]:

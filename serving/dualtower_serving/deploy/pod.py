@@ -115,12 +115,10 @@ def _flags(files: ServerFiles, settings: Settings, *, baked: bool) -> tuple[str,
         f"--port={GRPC_PORT}",
         f"--rest_api_port={REST_PORT}",
         f"--model_config_file={CONFIG_ROOT if baked else ROLLOUT_ROOT}/{MODELS_CONFIG}",
-        "--enable_batching",
-        f"--batching_parameters_file={CONFIG_ROOT}/batching.config",
+        *(_batching() if files.batching else ()),
         f"--monitoring_config_file={CONFIG_ROOT}/monitoring.config",
         *files.flags,
-        # as many as the container has; the server would count the node's
-        f"--tensorflow_inter_op_parallelism={max(2, settings.cpus)}",
+        *_inter_op(files, settings),
         f"--grpc_max_threads={max(_GRPC_THREADS, 4 * settings.cpus)}",
         f"--rest_api_num_threads={_REST_THREADS}",
         "--grpc_channel_arguments=" + ",".join(f"{key}={value}" for key, value in ages.items()),
@@ -130,3 +128,15 @@ def _flags(files: ServerFiles, settings: Settings, *, baked: bool) -> tuple[str,
     if files.labelled or not baked:  # a server refuses every label at its start without it
         flags.append("--allow_version_labels_for_unavailable_models")
     return tuple(flags)
+
+
+def _batching() -> tuple[str, ...]:
+    return ("--enable_batching", f"--batching_parameters_file={CONFIG_ROOT}/batching.config")
+
+
+def _inter_op(files: ServerFiles, settings: Settings) -> tuple[str, ...]:
+    """As many as the container has, where the bundle does not say; the server counts the node's."""
+    name = "--tensorflow_inter_op_parallelism="
+    if any(flag.startswith(name) for flag in files.flags):
+        return ()
+    return (f"{name}{max(2, settings.cpus)}",)

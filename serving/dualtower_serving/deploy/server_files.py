@@ -8,9 +8,10 @@ from importlib import resources
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from dualtower.bundle import CONTAINER_ROOT, MODELS, Bundle
+from dualtower.bundle import MODELS, Bundle
 from dualtower.errors import BundleError
 from dualtower_clients.proto import management_pb2, server_config_pb2
+from dualtower_serving.bundle_flags import FILE_NAME, own_flags
 
 __all__ = ["MODELS_CONFIG", "MODEL_STATUS", "ServerFiles", "server_files"]
 
@@ -27,6 +28,7 @@ class ServerFiles:
         texts: by file name.
         environment: variables of the process.
         flags: of the bundle's own, those that name no file.
+        batching: whether requests of different callers share a run.
         labelled: whether a label is set at the start.
         metrics_path: where Prometheus scrapes.
     """
@@ -34,6 +36,7 @@ class ServerFiles:
     texts: dict[str, str]
     environment: dict[str, str]
     flags: tuple[str, ...]
+    batching: bool
     labelled: bool
     metrics_path: str
 
@@ -74,6 +77,9 @@ def server_files(bundle: Bundle, *, cpus: int) -> ServerFiles:
             f"{bundle.serving_path}/monitoring.config turns metrics off, which dashboards, alerts "
             "and scaling need; export the bundle again"
         )
+    _read(bundle, FILE_NAME)  # a container is not started without it
+    own = own_flags(bundle)
+    assert own is not None
     probe = resources.files(__package__).joinpath(MODEL_STATUS).read_text(encoding="utf-8")
     return ServerFiles(
         texts={
@@ -83,11 +89,8 @@ def server_files(bundle: Bundle, *, cpus: int) -> ServerFiles:
             MODEL_STATUS: probe,
         },
         environment=_environment(bundle),
-        flags=tuple(
-            flag
-            for flag in _read(bundle, "server.flags").split()
-            if CONTAINER_ROOT not in flag and not flag.startswith("--enable_batching")
-        ),
+        flags=own.flags,
+        batching=own.batching,
         labelled=labelled,
         metrics_path=monitoring.prometheus_config.path or _DEFAULT_METRICS_PATH,
     )

@@ -4,7 +4,9 @@
              └──────────(full, or its time is over)─────────┘
 
 Pure but for its own state; `batch_scheduler` holds the lock, the clock and the threads. A batch
-that could run but has not been taken yet goes on filling.
+that could run but has not been taken yet goes on filling. What has waited too long to be answered
+in time leaves the batch that is taken, and what waits behind takes its place; a batch that would
+take too much of its callers' time leaves its end for the next run.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from dualtower_serving.embedded.batch_tensors import allowed_rows
 from dualtower_serving.embedded.batching_settings import BatchingSettings
+from dualtower_serving.embedded.pace import Pace
 from dualtower_serving.embedded.status import Code, StatusError
 
 __all__ = ["Batch", "BatchQueue", "Piece", "Request"]
@@ -90,12 +93,17 @@ class Piece:
 
 
 class Batch:
-    """Pieces that run together, in their order; the dict is an ordered set of them."""
+    """Pieces that run together, in their order; the dict is an ordered set of them.
 
-    __slots__ = ("pieces", "rows", "started_ns", "taken")
+    Attributes:
+        too_late: requests that were here, and are to be refused.
+    """
+
+    __slots__ = ("pieces", "rows", "started_ns", "taken", "too_late")
 
     def __init__(self) -> None:
         self.pieces: dict[Piece, None] = {}
+        self.too_late: list[Request] = []
         self.rows = 0
         self.started_ns = 0
         self.taken = False
@@ -127,13 +135,19 @@ class BatchQueue:
         settings: sizes and times.
         inputs: names of the tensors that are fed.
         outputs: names of the tensors that are fetched.
+        pace: of such runs; whoever runs them tells it.
     """
 
     def __init__(
-        self, settings: BatchingSettings, inputs: tuple[str, ...], outputs: tuple[str, ...]
+        self,
+        settings: BatchingSettings,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        pace: Pace,
     ) -> None:
         self.inputs = inputs
         self.outputs = outputs
+        self.pace = pace
         self._settings = settings
         self._batch_rows = settings.execution_rows
         self._timeout_ns = settings.batch_timeout_micros * _NS_PER_US
@@ -178,8 +192,8 @@ class BatchQueue:
         else:
             self._add_whole(request, now_ns)
 
-    def take(self, free_threads: int = 1) -> Batch:
-        """Hands out the first batch. There is one.
+    def take(self, free_threads: int = 1, now_ns: int = 0) -> Batch:
+        """Hands out the first batch, of what can be answered in time. There is one.
 
         With a timeout of 0 nobody asked that requests wait for each other: each free thread then
         gets its share of the open batch, or callers that go in step would keep only one busy.
@@ -191,6 +205,9 @@ class BatchQueue:
         else:
             batch, self._open = self._open, Batch()
         batch.taken = True
+        if self._shed(batch, batch, now_ns):
+            self._fill(batch, now_ns)
+        self._shorten(batch)
         return batch
 
     def remove(self, request: Request) -> None:
@@ -248,6 +265,44 @@ class BatchQueue:
                 break
             opened.move(piece, batch)
         return batch
+
+    def _shed(self, source: Batch, batch: Batch, now_ns: int) -> bool:
+        """Takes out of `source` what is too late, noted in `batch`; whether there was any."""
+        late = [
+            piece
+            for piece in source.pieces
+            if self.pace.is_too_late(piece.request.queued_ns, piece.request.deadline_ns, now_ns)
+        ]
+        for piece in late:
+            source.remove(piece)
+            batch.too_late.append(piece.request)
+        return bool(late)
+
+    def _fill(self, batch: Batch, now_ns: int) -> None:
+        """Gives a batch that has lost rows those that come next, as long as they are in time."""
+        while self._closed or self._open.pieces:
+            source = self._closed[0] if self._closed else self._open
+            self._shed(source, batch, now_ns)
+            for piece in tuple(source.pieces):
+                if batch.rows + piece.rows > self._batch_rows or piece.rows == 0:
+                    return
+                source.move(piece, batch)
+            if self._closed:
+                self._closed.popleft()
+
+    def _shorten(self, batch: Batch) -> None:
+        """Puts the end of a batch that would run for too long back to the front."""
+        rest, rows = Batch(), 0
+        for piece in tuple(batch.pieces):
+            rows += piece.rows
+            request = piece.request
+            if rest.pieces or (
+                rows > piece.rows
+                and self.pace.is_too_long(rows, request.queued_ns, request.deadline_ns)
+            ):
+                batch.move(piece, rest)
+        if rest.pieces:
+            self._closed.appendleft(rest)
 
     def _close_open(self) -> None:
         self._closed.append(self._open)

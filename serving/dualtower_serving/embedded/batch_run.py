@@ -16,7 +16,7 @@ from dualtower_serving.embedded.batch_queue import Piece, Request
 from dualtower_serving.embedded.batching_settings import BatchingSettings
 from dualtower_serving.embedded.status import Code, StatusError
 
-__all__ = ["Answer", "Graph", "answers_of", "still_wanted"]
+__all__ = ["Answer", "Graph", "answers_of", "refusals", "still_wanted"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,20 +34,15 @@ class Graph(Protocol):
         """Computes tensors of the graph; blocking, from any thread."""
 
 
-def still_wanted(pieces: Iterable[Piece], now_ns: int) -> tuple[list[Piece], list[Answer]]:
-    """The pieces to run, and answers for those that waited too long; who has gone gets none."""
-    wanted: list[Piece] = []
-    expired: list[Answer] = []
-    for piece in pieces:
-        request = piece.request
-        if request.future.done():  # its caller has gone, or another piece of it has failed
-            continue
-        if request.deadline_ns is not None and request.deadline_ns <= now_ns:
-            text = "Run() timeout exceeded while waiting in batching queue"
-            expired.append((request, StatusError(Code.RESOURCE_EXHAUSTED, text)))
-        else:
-            wanted.append(piece)
-    return wanted, expired
+def still_wanted(pieces: Iterable[Piece]) -> list[Piece]:
+    """The pieces to run: not those whose caller has gone, or of which another piece has failed."""
+    return [piece for piece in pieces if not piece.request.future.done()]
+
+
+def refusals(requests: Iterable[Request]) -> list[Answer]:
+    """Answers for requests that have waited too long."""
+    text = "Run() timeout exceeded while waiting in batching queue"
+    return [(request, StatusError(Code.RESOURCE_EXHAUSTED, text)) for request in requests]
 
 
 def answers_of(

@@ -5,7 +5,8 @@
 
 Threads take the first batch of each queue in turn, so that a full queue starves no other. Nothing
 is polled: an idle thread sleeps until it is woken, one of them no longer than until the next batch
-is due. While all threads run, batches go on filling, so they grow with the load by themselves.
+is due. While all threads run, batches go on filling, so they grow with the load by themselves; of a
+load that is more than the threads can do, what would be answered too late is refused.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from numpy.typing import NDArray
 from dualtower_serving.embedded import batch_tensors
 from dualtower_serving.embedded.batch_dtypes import InputTypes
 from dualtower_serving.embedded.batch_queue import Batch, BatchQueue, Request
-from dualtower_serving.embedded.batch_run import Answer, answers_of, still_wanted
+from dualtower_serving.embedded.batch_run import Answer, answers_of, refusals, still_wanted
 from dualtower_serving.embedded.batching_settings import BatchingSettings
+from dualtower_serving.embedded.pace import Pace
 from dualtower_serving.embedded.status import Code, StatusError
 
 if TYPE_CHECKING:  # both import TensorFlow
@@ -35,6 +37,7 @@ __all__ = ["BatchMetrics", "BatchScheduler", "BatchingRunner"]
 
 _LONGEST_SLEEP_S = 3600.0  # a timeout may be longer than a lock can wait
 _NS_PER_S = 1_000_000_000
+_MOST_PACES = 100  # callers make as many queues as there are output filters
 
 _Key = tuple[tuple[str, ...], tuple[str, ...]]  # inputs, outputs
 
@@ -104,7 +107,7 @@ class BatchScheduler:
                 raise StatusError(Code.UNAVAILABLE, "this version takes no more requests")
             queue = runner.queues.get(key)
             if queue is None:
-                queue = BatchQueue(runner.settings, *key)
+                queue = BatchQueue(runner.settings, *key, runner.pace_of(key))
             was_empty, ready = len(queue) == 0, queue.ready(now_ns)
             queue.add(request, now_ns)
             runner.queues[key] = queue
@@ -145,7 +148,7 @@ class BatchScheduler:
                     self._sleepers.append(me)
                 else:
                     runner = self._queues[queue]
-                    batch = self._take(queue, runner)
+                    batch = self._take(queue, runner, now_ns)
                     other, next_ns = self._look(now_ns)
                     self._call_a_thread(next_ns if other is None else now_ns)
             if queue is None:
@@ -163,7 +166,7 @@ class BatchScheduler:
 
     def _run(self, batch: Batch, queue: BatchQueue, runner: BatchingRunner) -> None:
         now_ns = time.monotonic_ns()
-        wanted, answers = still_wanted(batch.pieces, now_ns)
+        wanted, answers = still_wanted(batch.pieces), refusals(batch.too_late)
 
         def ran(rows: int, padded_rows: int) -> None:
             if self._metrics is None:
@@ -182,6 +185,7 @@ class BatchScheduler:
                 now_ns,
                 ran=ran,
             )
+            queue.pace.ran(time.monotonic_ns() - now_ns, sum(piece.rows for piece in wanted))
         _deliver(answers)
 
     def _look(self, now_ns: int) -> tuple[BatchQueue | None, int | None]:
@@ -196,9 +200,9 @@ class BatchScheduler:
             next_ns = due_ns if next_ns is None else min(next_ns, due_ns)
         return None, next_ns
 
-    def _take(self, queue: BatchQueue, runner: BatchingRunner) -> Batch:
+    def _take(self, queue: BatchQueue, runner: BatchingRunner, now_ns: int) -> Batch:
         free_threads = 1 + len(self._sleepers) + self._limit - len(self._threads)
-        batch = queue.take(free_threads)
+        batch = queue.take(free_threads, now_ns)
         runner.running += 1
         self._queues.move_to_end(queue)
         self._forget_if_empty(queue, runner)
@@ -270,6 +274,7 @@ class BatchingRunner:
         self.closed = False
         self.running = 0
         self.queues: dict[_Key, BatchQueue] = {}
+        self._paces: dict[_Key, Pace] = {}
         self._scheduler = scheduler
         self._types = InputTypes(servable.signatures)
 
@@ -287,6 +292,12 @@ class BatchingRunner:
         except asyncio.CancelledError:
             self._scheduler.withdraw(self, request)
             raise
+
+    def pace_of(self, key: _Key) -> Pace:
+        """Of the runs of such a queue, which itself is forgotten as soon as it is empty."""
+        if key not in self._paces and len(self._paces) >= _MOST_PACES:
+            self._paces.clear()
+        return self._paces.setdefault(key, Pace())
 
     def close(self) -> None:
         """Takes no more requests, and returns when those that it took are answered."""

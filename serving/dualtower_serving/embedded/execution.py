@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from dualtower_clients.proto import signature_pb2
+from dualtower_serving.embedded.pace import Pace
 from dualtower_serving.embedded.servable import Servable
 from dualtower_serving.embedded.status import Code, StatusError
 
@@ -44,18 +45,11 @@ class Call:
     entrypoint: str = "GRPC"
     size_bytes: int = 0
 
-    def timeout_ms(self) -> int:
-        """What is left of the time, at least 1; 0 where there is no deadline.
-
-        Raises:
-            StatusError: DEADLINE_EXCEEDED, nothing is left.
-        """
+    def timeout_ms(self, now_ns: int) -> int:
+        """What is left of the time, at least 1; 0 where there is no deadline."""
         if self.deadline_ns is None:
             return 0
-        left_ns = self.deadline_ns - time.monotonic_ns()
-        if left_ns <= 0:
-            raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out before the run began")
-        return max(1, left_ns // 1_000_000)
+        return max(1, (self.deadline_ns - now_ns) // 1_000_000)
 
 
 class Runner(Protocol):
@@ -84,6 +78,7 @@ class DirectRunner:
     def __init__(self, servable: Servable, pool: Executor) -> None:
         self._servable = servable
         self._pool = pool
+        self._pace = Pace()
 
     async def run(
         self, feeds: Mapping[str, NDArray[Any]], fetches: Sequence[str], call: Call
@@ -92,7 +87,8 @@ class DirectRunner:
         loop = asyncio.get_running_loop()
         # not the pool's own future: its way to the loop takes two rounds more
         answer: asyncio.Future[list[NDArray[Any]]] = loop.create_future()
-        work = self._pool.submit(self._run, feeds, fetches, call, loop, answer)
+        queued_ns = time.monotonic_ns()
+        work = self._pool.submit(self._run, feeds, fetches, call, queued_ns, loop, answer)
         try:
             return await answer
         except asyncio.CancelledError:
@@ -109,12 +105,17 @@ class DirectRunner:
         feeds: Mapping[str, NDArray[Any]],
         fetches: Sequence[str],
         call: Call,
+        queued_ns: int,
         loop: asyncio.AbstractEventLoop,
         answer: asyncio.Future[list[NDArray[Any]]],
     ) -> None:
         settle: Callable[[Any], None]
         try:
-            found: Any = self._servable.run(feeds, fetches, timeout_ms=call.timeout_ms())
+            begun_ns = time.monotonic_ns()
+            if self._pace.is_too_late(queued_ns, call.deadline_ns, begun_ns):
+                raise StatusError(Code.DEADLINE_EXCEEDED, "Timed out before the run began")
+            found: Any = self._servable.run(feeds, fetches, timeout_ms=call.timeout_ms(begun_ns))
+            self._pace.ran(time.monotonic_ns() - begun_ns)
             settle = answer.set_result
         except BaseException as error:
             found, settle = error, answer.set_exception

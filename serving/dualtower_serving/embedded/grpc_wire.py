@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -203,5 +204,6 @@ ANSWER_HEAD = _block(
     (":status", "200"),
     ("content-type", "application/grpc"),
     ("grpc-accept-encoding", _ACCEPTED),
+    ("dualtower-instance", uuid.uuid4().hex),  # by which clients tell this run from the next one
 )
 ANSWER_TAIL = _block(("grpc-status", "0"))

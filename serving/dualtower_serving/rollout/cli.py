@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
+from dualtower.bundle import Bundle
+from dualtower.command_options import with_options
 from dualtower_clients.connection_options import settings_options
 from dualtower_clients.settings import DEFAULT_SETTINGS, ChannelSettings
 from dualtower_serving.rollout import texts
@@ -35,21 +37,11 @@ __all__ = ["rollout"]
 F = TypeVar("F", bound=Callable[..., Any])
 _LIMITS = Limits()
 
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
 _SERVERS = click.option(
     "--server", "servers", multiple=True, metavar="HOST:PORT",
     help="gRPC address of a server; once for each replica.  [default: as at the last load]",
 )  # fmt: skip
-_SERVED = _options(
+_SERVED = with_options(
     click.option(
         "--server-root", default="", metavar="PATH",
         help="Where the servers see TARGET, such as /models in a container.  [default: TARGET]",
@@ -92,7 +84,7 @@ class _Work:
             click.echo(texts.of_outcome(outcome))
 
 
-_PLACE = _options(
+_PLACE = with_options(
     click.argument("target"),
     click.option(
         "--state", type=click.Path(path_type=Path), metavar="FOLDER",
@@ -101,7 +93,7 @@ _PLACE = _options(
     click.option("--json", "as_json", is_flag=True, help="The result as JSON."),
 )  # fmt: skip
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-_PATIENCE = _options(
+_PATIENCE = with_options(
     click.option(
         "--load-timeout-s", default=Patience.load_s, show_default=True, type=click.FloatRange(0),
         help="How long a version may load and warm up.",
@@ -122,7 +114,7 @@ def _on_files(command: F) -> F:
     ) -> Any:
         return command(work=_Work(Target.at(target, state), as_json, dry_run), **others)
 
-    return _options(_PLACE, _DRY_RUN)(with_work)  # type: ignore[return-value]
+    return with_options(_PLACE, _DRY_RUN)(with_work)  # type: ignore[return-value]
 
 
 def _on_servers(command: F) -> F:
@@ -143,7 +135,7 @@ def _on_servers(command: F) -> F:
         work = _Work(Target.at(target, state), as_json, dry_run, patience, settings)
         return command(work=work, **others)
 
-    return _options(_PLACE, _DRY_RUN, _PATIENCE, settings_options)(with_work)  # type: ignore[return-value]
+    return with_options(_PLACE, _DRY_RUN, _PATIENCE, settings_options)(with_work)  # type: ignore[return-value]
 
 
 def _version(text: str) -> Callable[[F], F]:
@@ -198,14 +190,15 @@ def push_command(
     Example:
       dualtower rollout push bundle-2 /srv/models
     """
+    opened_bundle = Bundle.open(bundle)
     with work.session("push") as session:
-        outcome = push(session, bundle, root=server_root, others=base_config,
+        outcome = push(session, opened_bundle, root=server_root, others=base_config,
                        no_others=no_other_models)  # fmt: skip
     work.show(outcome)
 
 
 @rollout.command("load")
-@_options(_version("Which pair.  [default: the newest at TARGET]"), _SERVERS, _SERVED)
+@with_options(_version("Which pair.  [default: the newest at TARGET]"), _SERVERS, _SERVED)
 @_on_servers
 def load_command(
     version: int | None,
@@ -235,7 +228,7 @@ def _limit(name: str, text: str, default: float | None) -> Callable[[F], F]:
 
 
 @rollout.command("shadow")
-@_options(
+@with_options(
     _version("Which loaded pair.  [default: the newest that is not stable]"),
     click.option(
         "--requests", type=click.Path(path_type=Path), metavar="FILE",
@@ -293,7 +286,7 @@ def shadow_command(
 
 
 @rollout.command("promote")
-@_options(
+@with_options(
     _version("Which loaded pair.  [default: the one that is newer than the stable one]"),
     click.option("--label", default=STABLE, show_default=True, metavar="NAME",
                  help="Which label; `canary` makes a trial that `rollback` ends."),
@@ -326,7 +319,7 @@ def promote_command(
 
 
 @rollout.command("rollback")
-@_options(
+@with_options(
     click.option("--to", type=click.IntRange(1), metavar="N",
                  help="Which pair.  [default: the one that was stable before]"),
 )  # fmt: skip

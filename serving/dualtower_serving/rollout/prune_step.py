@@ -86,7 +86,8 @@ def prune(session: Session, *, keep: int = 2, versions: Sequence[int] = ()) -> O
 
 def _check_free(state: State, pairs: dict[int, str], version: int) -> None:
     if version not in pairs:
-        raise UsageError(f"there is no version {version} (there: {', '.join(map(str, pairs))})")
+        there = ", ".join(map(str, pairs)) or "none"
+        raise UsageError(f"there is no version {version} (there: {there})")
     if why := _why_kept(state, version):
         raise UsageError(f"version {version} is not removed: it is {why}")
 

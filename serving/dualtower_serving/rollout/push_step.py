@@ -19,7 +19,7 @@ STEP = "push"
 
 def push(
     session: Session,
-    bundle: Path,
+    bundle: Bundle,
     *,
     root: str = "",
     others: Path | None = None,
@@ -31,18 +31,18 @@ def push(
 
     Args:
         session: the step's.
-        bundle: its folder. All three models go under its own version: what a bundle says of itself
-            is in its graphs, and is never rewritten.
+        bundle: opened before the session, so that one which is none leaves no target behind. All
+            three models go under its own version: what a bundle says of itself is in its graphs,
+            and is never rewritten.
         root, others, no_others: see `load`.
 
     Raises:
-        BundleError: it is damaged, or none.
+        BundleError: it is damaged.
         UsageError: the version is another bundle's, or was one's that is pruned.
     """
     session.check_unfinished((STEP, "load", "sync", "unload", "prune"))
-    opened = Bundle.open(bundle)
     state = declare(session.state, session.target, root=root, others=others, no_others=no_others)
-    version, fingerprint = opened.version, opened.fingerprint
+    version, fingerprint = bundle.version, bundle.fingerprint
     there = {**state.pairs, **(session.target.whole_pairs() if session.target.is_folder else {})}
     had = {**state.pruned, **there}.get(version, fingerprint)
     if had != fingerprint:
@@ -52,8 +52,8 @@ def push(
             f"is {fingerprint[:12]}…; a version is never given twice. Export it with a free one: "
             f"dualtower export ... --version {free}"
         )
-    facts = {"version": version, "fingerprint": fingerprint, "bundle": str(opened.path)}
-    pushed = copy_bundle(opened.path, session.target, dry_run=session.dry_run)
+    facts = {"version": version, "fingerprint": fingerprint, "bundle": str(bundle.path)}
+    pushed = copy_bundle(bundle.path, session.target, dry_run=session.dry_run)
     facts |= {"written_bytes": pushed.written_bytes, "kept_bytes": pushed.kept_bytes}
     after = replace(
         state,

@@ -60,7 +60,7 @@ def _check_free(state: State, version: int, *, also_previous: bool) -> None:
         )
     if version not in state.loaded and version not in state.pairs:
         raise UsageError(
-            f"there is no version {version} (loaded: {', '.join(map(str, state.loaded))})"
+            f"there is no version {version} (loaded: {', '.join(map(str, state.loaded)) or 'none'})"
         )
     if version == state.previous and not also_previous:
         raise UsageError(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dualtower.bundle import MODELS
+from dualtower.errors import UsageError
 from dualtower.tables import Table, show
 from dualtower_clients.connection_options import settings_options
 from dualtower_clients.settings import ChannelSettings
@@ -24,7 +25,13 @@ _TRAFFIC = ("model", "calls/s", "errors/s", "p50 ms", "p95 ms", "p99 ms", "calls
 
 
 @click.command()
-@click.argument("address")
+@click.argument("address", required=False)
+@click.option(
+    "--address",
+    "address_option",
+    metavar="HOST:PORT",
+    help="The same as ADDRESS, as other commands take it.  [default: localhost:8500]",
+)
 @click.option(
     "--label",
     "labels",
@@ -54,7 +61,8 @@ _TRAFFIC = ("model", "calls/s", "errors/s", "p50 ms", "p95 ms", "p99 ms", "calls
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 @settings_options
 def status(
-    address: str,
+    address: str | None,
+    address_option: str | None,
     labels: Sequence[str],
     metrics: str | None,
     over_s: float,
@@ -69,10 +77,14 @@ def status(
 
     \b
     Example:
+      dualtower status
       dualtower status localhost:8500
       dualtower status localhost:8500 --metrics http://localhost:8501/monitoring/prometheus/metrics
     """
-    with Replica(address, timeout_s=timeout_s, settings=settings) as replica:
+    if address is not None and address_option is not None:
+        raise UsageError(f"give {address} or --address {address_option}, not both")
+    where = address or address_option or "localhost:8500"
+    with Replica(where, timeout_s=timeout_s, settings=settings) as replica:
         found = take(replica, [STABLE, CANARY, *labels])
     traffic = None if metrics is None else watch(metrics, over_s=over_s, timeout_s=timeout_s)
     if as_json:

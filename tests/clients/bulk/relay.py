@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent import futures
+from typing import Any
 
 import grpc
-from scripted_server import ScriptedServer
 
 from dualtower_clients.proto import inference_pb2
 
@@ -15,7 +16,7 @@ Fault = Callable[[int, grpc.ServicerContext], None]  # may abort; gets how many 
 QUEUE_FULL = "The batch scheduling queue to which this task was submitted is full"
 
 
-class Relay:
+class Relay(grpc.GenericRpcHandler):
     """Passes calls on to `upstream`.
 
     Args:
@@ -38,24 +39,33 @@ class Relay:
         self.rows: list[int] = []
         self._lock = threading.Lock()
         self._channels: dict[str, grpc.Channel] = {}
-        self._server = ScriptedServer(
-            self._answer, address="localhost:0", threads=threads, credentials=credentials
+        self.metadata: list[dict[str, str | bytes]] = []  # of all calls
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(threads),
+            handlers=(self,),
+            options=(("grpc.max_receive_message_length", -1),),
         )
-        self.address = self._server.address
+        if credentials is None:
+            port = self._server.add_insecure_port("localhost:0")
+        else:
+            port = self._server.add_secure_port("localhost:0", credentials)
+        self.address = f"localhost:{port}"
+        self._server.start()
 
-    @property
-    def metadata(self) -> list[dict[str, str | bytes]]:
-        """Of all calls."""
-        return self._server.metadata
+    def service(self, details: Any) -> grpc.RpcMethodHandler:
+        return grpc.unary_unary_rpc_method_handler(
+            lambda request, context: self._answer(details.method, request, context)
+        )
 
     def stop(self) -> None:
-        self._server.stop()
+        self._server.stop(None).wait()
         for channel in self._channels.values():
             channel.close()
 
     def _answer(self, method: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         asked = inference_pb2.PredictRequest.FromString(request)
         with self._lock:
+            self.metadata.append(dict(context.invocation_metadata()))
             if asked.model_spec.signature_name == "describe":
                 self.described += 1
                 fault = None

@@ -64,6 +64,20 @@ def test_another_run_at_the_folder_is_exit_code_two(served, tmp_path):
     assert embed(*arguments, "--shard-rows", 3, "--restart").returncode == 0
 
 
+def test_a_misspelt_column_says_how_to_name_it_and_leaves_nothing_in_the_way(served, tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\na,rye bread\n")
+    arguments = [
+        "--address", served.address, "--in", tmp_path / "items.csv", "--out", tmp_path / "out",
+    ]  # fmt: skip
+    done = embed(*arguments)
+    assert done.returncode == 2
+    assert "no column 'text', only item_id, title" in done.stderr
+    assert "--text-column" in done.stderr
+    done = embed(*arguments, "--text-column", "title")
+    assert done.returncode == 0, done.stderr
+    assert vectors(tmp_path / "out")[0] == ["a"]
+
+
 def test_a_server_of_another_bundle_is_exit_code_two(served, tmp_path):
     source = write_parquet(tmp_path / "items.parquet", items(10))
     done = embed(

@@ -169,6 +169,10 @@ def test_what_cannot_be_an_input_is_refused(served, tmp_path):
         ([tmp_path / "none-*.csv"], "no pattern that a file matches"),
         ([tmp_path / "a.txt"], "no known format"),
         ([tmp_path], "is a folder"),
+        (None, "paths and patterns, got None"),
+        (5, "paths and patterns, got 5"),
+        ([None], "a path or a pattern, got None"),
+        ("", "a path or a pattern, got ''"),
     ):
         with pytest.raises(UsageError, match=words):
             run(served.address, inputs, tmp_path / "out")
@@ -195,6 +199,15 @@ def test_it_runs_in_a_loop_that_runs_already(served, tmp_path):
         ("shard_rows", -1),
         ("timeout_s", 0),
         ("patience_s", float("nan")),
+        ("patience_s", float("inf")),
+        ("timeout_s", None),
+        ("batch_rows", "x"),
+        ("batch_rows", 2.5),
+        ("id_column", ""),
+        ("text_column", None),
+        ("version", "1"),
+        ("label", 5),
+        ("expect_fingerprint", 5),
         ("id_column", "embedding"),
     ],
 )

@@ -12,6 +12,7 @@ from bulk_runs import items, write_jsonl, write_parquet
 from dualtower.errors import DataError
 from dualtower_clients.bulk.inputs import find
 from dualtower_clients.bulk.line_records import MAX_LINE_BYTES
+from dualtower_clients.bulk.marks import Mark, Marks
 from dualtower_clients.bulk.options import BulkOptions
 from dualtower_clients.bulk.reading import known_rows, read
 from dualtower_clients.bulk.records import Record
@@ -41,6 +42,58 @@ def test_reading_goes_on_at_any_row(skip, tmp_path):
     whole = list(read(find(paths), BulkOptions()))
     assert [record.item_id for _, record in whole] == [f"i{n}" for n in range(783)]
     assert list(read(find(paths), BulkOptions(), skip=skip)) == whole[skip:]
+
+
+LINES = {
+    "1.jsonl": '\ufeff{"item_id": "a"}\n\n \r\n{"item_id": "é", "text": "茶"}\r\n[]\nno JSON\n'
+    '{"item_id": "b"}\n\n{"item_id": "last"}',
+    "2.csv": '\ufeffitem_id,text\r\na,x\r\n\r\n"b","two\nlines, ""quoted"""\nc,\r\n'
+    '"d\n\n","é\r\n茶"\ne,too,many\n"f",x',
+    "3.csv": 'text,"item\nid",item_id\n"\n\n",,g\n\nx,,h\n',
+    "4.csv": "item_id,text\n",
+    "5.jsonl": "\n\n",
+}
+
+
+def marked(folder):
+    """Files of lines of every kind, with a packed one and Parquet between them."""
+    for name, text in LINES.items():
+        (folder / name).write_bytes(text.encode())
+    long = b'{"item_id": "' + b"x" * MAX_LINE_BYTES + b'"}\n{"item_id": "m"}\n'
+    (folder / "6.jsonl").write_bytes(long)
+    (folder / "7.jsonl.gz").write_bytes(gzip.compress(LINES["1.jsonl"].encode()))
+    write_parquet(folder / "8.parquet", items(3))
+    write_jsonl(folder / "9.jsonl", items(3))
+    return find(sorted(folder.iterdir()))
+
+
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_from_each_mark_on_the_rest_is_read(every, tmp_path):
+    files, options, marks = marked(tmp_path), BulkOptions(), Marks(every)
+    whole = list(read(files, options, marks=marks))
+    known = 0
+    for place in range(every, len(whole) + 1, every):
+        begin = Mark.of({"next_record": marks.taken(place)})
+        known += begin is not None
+        again = Marks(every)
+        rest = list(read(files, options, skip=place, begin=begin, marks=again))
+        assert rest == whole[place:]
+        assert begin is None or begin.file == next(
+            number for number, file in enumerate(files) if file.path.name == whole[place - 1][0]
+        )
+    assert known >= (len(whole) - 5 - 3) // every - 1, "all but what is packed, and Parquet"
+
+
+def test_what_lies_before_a_mark_is_not_read(tmp_path):
+    """It is overwritten: by bytes that would be other records, or none."""
+    path, marks = tmp_path / "a.csv", Marks(2)
+    path.write_text('item_id,text\na,"x\n"\nb,y\nc,z\n')
+    whole = list(read(find([path]), BulkOptions(), marks=marks))
+    begin = Mark.of({"next_record": marks.taken(2)})
+    assert begin.line == 4
+    head, _, tail = path.read_bytes()[: begin.offset].partition(b"\n")
+    path.write_bytes(head + b"\n" + b'"' * len(tail) + path.read_bytes()[begin.offset :])
+    assert list(read(find([path]), BulkOptions(), skip=2, begin=begin)) == whole[2:]
 
 
 def test_rows_are_counted_where_files_say_them(tmp_path):

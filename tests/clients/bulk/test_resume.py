@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -140,6 +141,33 @@ def test_another_size_of_requests_may_go_on(relay, source, good, wanted, tmp_pat
     assert len(quarantined(tmp_path / "out")) == 330 - len(good)
 
 
+@pytest.mark.parametrize("is_marked", [True, False], ids=["marked", "of before there were marks"])
+def test_csv_whose_texts_have_several_lines_goes_on(is_marked, relay, direct, tmp_path):
+    rows = [(f"i{n}", f'item "number"\n\n{n}, or so') for n in range(330)]
+    source, out = tmp_path / "items.csv", tmp_path / "out"
+    with source.open("w", newline="") as stream:
+        csv.writer(stream).writerows([("item_id", "text"), *rows])
+    server = relay(lambda before, _: stop() if before > 20 else None)
+    with pytest.raises(ServerFailure, match="Stop"):
+        run(server.address, source, out, **OPTIONS)
+    for path in out.glob("_part-*.done.json"):
+        done = json.loads(path.read_text())
+        mark = done["next_record"]
+        before = source.read_bytes()[: mark["offset"]]
+        assert before.count(b"\r\n") == done["input_rows"][1] + 1
+        assert (mark["file"], mark["line"]) == (0, before.count(b"\n"))
+        if not is_marked:
+            del done["next_record"]
+            path.write_text(json.dumps(done))
+    server.fault = None
+    report = run(server.address, source, out, **OPTIONS)
+    assert report.resumed_rows > 0
+    ids, found = vectors(out)
+    assert ids == [item_id for item_id, _ in rows]
+    assert same(found, embedded(direct, [text for _, text in rows]))
+    check_whole(out)
+
+
 def stop():
     raise RuntimeError("Stop")
 
@@ -243,7 +271,10 @@ def test_a_run_that_is_interrupted_leaves_what_is_complete(relay, source, tmp_pa
     out = tmp_path / "out"
     arguments = ["--address", server.address, "--in", source, "--out", out]
     arguments += ["--shard-rows", "40", "--batch-rows", "8"]
-    command = [sys.executable, "-c", "from dualtower.cli import main; main()", "embed", *arguments]
+    # a shell starts what runs in its background with this signal ignored, tests with it
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = heard + "from dualtower.cli import main; main()"
+    command = [sys.executable, "-c", code, "embed", *arguments]
     running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     _, said = running[0].communicate(timeout=60)
     assert (running[0].returncode, said.splitlines()[-1]) == (130, "stopped")

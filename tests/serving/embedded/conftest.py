@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,14 +13,9 @@ BUILDER = Path(__file__).with_name("small_models.py")
 
 
 @pytest.fixture(scope="session")
-def small_models(made_once) -> Path:
+def small_models(made_by_script) -> Path:
     """A folder with the models `examples` and `slow`; see small_models.py."""
-    return made_once(
-        "small-models",
-        lambda folder: subprocess.run(
-            [sys.executable, BUILDER, folder], check=True, capture_output=True
-        ),
-    )
+    return made_by_script("small-models", BUILDER)
 
 
 @pytest.fixture(scope="session")

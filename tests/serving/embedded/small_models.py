@@ -34,30 +34,30 @@ class Examples(tf.Module):
         )
         return features["x"] * features["w"]
 
-    @tf.function(input_signature=[STRINGS])
+    @tf.function(input_signature=[STRINGS], autograph=False)
     def regress(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"outputs": self.scores_of(inputs)}
 
-    @tf.function(input_signature=[STRINGS])
+    @tf.function(input_signature=[STRINGS], autograph=False)
     def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         score = self.scores_of(inputs)
         labels = tf.tile([[b"low", b"h\xff"]], [tf.shape(score)[0], 1])
         return {"classes": labels, "scores": tf.concat([1.0 - score, score], 1)}
 
-    @tf.function(input_signature=[STRINGS])
+    @tf.function(input_signature=[STRINGS], autograph=False)
     def uneven(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         score = self.scores_of(inputs)
         return {"classes": tf.strings.as_string(score), "scores": tf.concat([score, score], 1)}
 
-    @tf.function(input_signature=[STRINGS])
+    @tf.function(input_signature=[STRINGS], autograph=False)
     def other_rows(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"outputs": self.scores_of(inputs)[:1]}
 
-    @tf.function(input_signature=[STRINGS])
+    @tf.function(input_signature=[STRINGS], autograph=False)
     def wide(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"outputs": tf.tile(self.scores_of(inputs), [1, 2])}
 
-    @tf.function(input_signature=[STRINGS])
+    @tf.function(input_signature=[STRINGS], autograph=False)
     def whole_numbers(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"outputs": tf.cast(self.scores_of(inputs), tf.int64)}
 
@@ -77,7 +77,7 @@ class Slow(tf.Module):
         super().__init__()
         self.calls = tf.Variable(0, dtype=tf.int64)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="ms")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="ms")], autograph=False)
     def wait(self, ms: tf.Tensor) -> dict[str, tf.Tensor]:
         self.calls.assign_add(1)
         end = tf.timestamp() + tf.cast(tf.reduce_max(ms), tf.float64) / 1000.0
@@ -85,7 +85,7 @@ class Slow(tf.Module):
         with tf.control_dependencies(waited):
             return {"ms": tf.identity(ms)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="any")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="any")], autograph=False)
     def count(self, any: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"calls": any * 0 + self.calls}
 

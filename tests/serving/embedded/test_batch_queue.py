@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from dualtower_serving.embedded.batch_queue import Batch, BatchQueue, Request
 from dualtower_serving.embedded.batching_settings import BatchingSettings
+from dualtower_serving.embedded.pace import Pace
 from dualtower_serving.embedded.status import Code, StatusError
 
 
 def queue_of(**parameters: Any) -> BatchQueue:
-    return BatchQueue(BatchingSettings(**parameters), ("x:0",), ("y:0",))
+    return BatchQueue(BatchingSettings(**parameters), ("x:0",), ("y:0",), Pace())
 
 
 def request_of(rows: int, first: int = 0) -> Request:
@@ -230,7 +231,7 @@ def test_every_row_is_handed_out_once_unless_it_left(steps, splitting, batches, 
         max_enqueued_batches=batches,
         batch_timeout_micros=timeout,
     )
-    queue = BatchQueue(parameters, ("x:0",), ("y:0",))
+    queue = BatchQueue(parameters, ("x:0",), ("y:0",), Pace())
     limit = parameters.execution_rows
     admitted: list[Request] = []
     gone: set[Request] = set()

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from dualtower_serving.embedded.batch_scheduler import BatchingRunner, BatchScheduler
 from dualtower_serving.embedded.batching_settings import BatchingSettings
-from dualtower_serving.embedded.execution import Call
+from dualtower_serving.embedded.execution import Call, DirectRunner
 from dualtower_serving.embedded.servable import Servable, SessionSettings, load
 from dualtower_serving.embedded.status import Code, StatusError
 
@@ -500,6 +500,36 @@ def test_who_waited_too_long_is_not_computed(bench):
             "Run() timeout exceeded while waiting in batching queue",
         )
     assert one.counted.batches == [(1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_who_would_be_answered_too_late_is_not_computed(bench, servable, direct):
+    """A run has taken 200 ms; of two that waited for it, one has 100 ms left, one has a minute."""
+    one = bench(max_batch_size=4)
+    pool = ThreadPoolExecutor(1)
+    if direct:
+        one.runner = DirectRunner(servable, pool)
+
+    async def main():
+        running = asyncio.ensure_future(one.call("hold", held=[0]))
+        await one.begun()
+        queued_ns = time.monotonic_ns()
+        late, early = (
+            asyncio.ensure_future(
+                one.call("hold", held=[at], deadline_ns=queued_ns + left_ms * 1_000_000)
+            )
+            for at, left_ms in ((1, 300), (2, 60_000))
+        )
+        await asyncio.sleep(0.2)
+        one.release(2)
+        await running
+        answers = await asyncio.gather(late, early, return_exceptions=True)
+        return answers, await one.begun()
+
+    (late, early), rows = run(main)
+    assert (early.tolist(), rows) == ([2], 1)
+    assert failure(late)[0] == ("DEADLINE_EXCEEDED" if direct else "RESOURCE_EXHAUSTED")
+    pool.shutdown()
 
 
 def test_a_run_ends_at_the_last_deadline_of_its_batch(bench):

@@ -22,7 +22,7 @@ NEVER_ALONE = "batch_timeout_micros { value: 3600000000 } "
 class Probe(tf.Module):
     """Tells how many rows its run saw."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")], autograph=False)
     def serve(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": x * 2.0, "rows": tf.fill(tf.shape(x), tf.size(x))}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-MESSAGES = int(os.environ.get("DUALTOWER_FUZZ_MESSAGES", "2000"))
+MESSAGES = int(os.environ.get("DUALTOWER_FUZZ_MESSAGES", "1000"))
 AT_A_TIME = 32
 MOST_TENSOR_MB = 8
 # a tensor of each message that is under way: fed, given back, encoded, and free but not returned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import time
@@ -35,6 +36,7 @@ def test_an_answer_has_headers_a_message_and_trailers(port) -> None:
     with Peer(port) as peer:
         headers, content = peer.answer(peer.ask(HEADERS, message(b"hello")))
     assert content == b"hello"
+    assert re.fullmatch("[0-9a-f]{32}", headers.pop("dualtower-instance"))
     assert headers == {
         ":status": "200",
         "content-type": "application/grpc",

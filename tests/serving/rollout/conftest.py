@@ -30,14 +30,9 @@ COMMAND = [sys.executable, "-c", "from dualtower.cli import main; main()", "roll
 
 
 @pytest.fixture(scope="session")
-def pairs(made_once) -> dict[int, Path]:
+def pairs(made_by_script) -> dict[int, Path]:
     """Bundles by version; see `pair_bundles`."""
-    folder = made_once(
-        "pairs",
-        lambda folder: subprocess.run(
-            [sys.executable, BUILDER, folder, *PAIRS], check=True, capture_output=True
-        ),
-    )
+    folder = made_by_script("pairs", BUILDER, *PAIRS)
     return {int(name[1:]): folder / name for name in PAIRS}
 
 

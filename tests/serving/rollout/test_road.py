@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from dualtower.bundle import Bundle
 from dualtower.errors import BundleError, GateFailed, UnavailableError, UsageError
 from dualtower_clients import ModelNotFound, Recommender, ServingClient
 from dualtower_serving.rollout.load_step import load
@@ -44,10 +45,10 @@ def test_the_whole_road(place, pairs, fingerprints, serve_target, requests_file)
     made.path.mkdir()
     with pytest.raises(UsageError, match="holds no pair yet"):
         made.load(None, "localhost:1")
-    assert made.run(push, pairs[1]).changed
-    assert not made.run(push, pairs[1]).changed, "it is there whole"
+    assert made.run(push, Bundle.open(pairs[1])).changed
+    assert not made.run(push, Bundle.open(pairs[1])).changed, "it is there whole"
     with pytest.raises(BundleError, match="is no bundle"):
-        made.run(push, made.path)
+        made.run(push, Bundle.open(made.path))
     address = serve_target(made, FAST_TO_FAIL)
 
     # the first pair
@@ -64,7 +65,7 @@ def test_the_whole_road(place, pairs, fingerprints, serve_target, requests_file)
 
     # a second one beside it
     for version in (2, 3, 4, 5, 6):
-        made.run(push, pairs[version])
+        made.run(push, Bundle.open(pairs[version]))
     with pytest.raises(UsageError, match="version 2 is not loaded"):
         made.promote(2)
     assert made.load(2).state.loaded == (1, 2)
@@ -137,8 +138,8 @@ def test_the_whole_road(place, pairs, fingerprints, serve_target, requests_file)
     text = (stranger / "bundle.json").read_text(encoding="utf-8")
     (stranger / "bundle.json").write_text(text.replace(fingerprints[3], "0" * 64), encoding="utf-8")
     with pytest.raises(UsageError, match=r"is, or was, bundle .*--version 7"):
-        made.run(push, stranger)
-    assert made.run(push, pairs[3]).changed
+        made.run(push, Bundle.open(stranger))
+    assert made.run(push, Bundle.open(pairs[3])).changed
 
 
 @pytest.mark.slow

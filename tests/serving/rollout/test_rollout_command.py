@@ -56,6 +56,9 @@ def test_wrong_use_exits_with_2_and_makes_nothing(rollout, tmp_path) -> None:
         done = rollout(step, nowhere)
         assert (done.code, done.out) == (2, ""), step
         assert "is not there; `dualtower rollout push BUNDLE TARGET` makes it" in done.err
+    done = rollout("push", tmp_path / "no-bundle", nowhere)
+    assert (done.code, done.out) == (2, "")
+    assert "no-bundle is no bundle" in done.err
     assert not nowhere.exists()
 
 

@@ -115,7 +115,9 @@ def test_any_batch_and_length_through_one_graph(
     model = build_bert(config)
     load_weights(model, tensors)
     spec = tf.TensorSpec([None, None], tf.int32)
-    graph = tf.function(lambda ids, mask: model([ids, mask]), input_signature=[spec, spec])
+    graph = tf.function(
+        lambda ids, mask: model([ids, mask]), input_signature=[spec, spec], autograph=False
+    )
     for lengths, tokens in [([3], 3), ([1, 5, 2], 5), ([64], 64)]:
         ids, mask = batch(config, lengths, tokens)
         np.testing.assert_allclose(graph(ids, mask), oracle(config, tensors, ids, mask), atol=1e-5)
@@ -192,7 +194,9 @@ def test_tflite_fuses_it_whole(
     model = build_bert(config, tokens=8, batch=1)
     load_weights(model, tensors)
     spec = [tf.TensorSpec([1, 8], tf.int32, name=name) for name in ("ids", "mask")]
-    graph = tf.function(lambda ids, mask: {"pooled": model([ids, mask])}, input_signature=spec)
+    graph = tf.function(
+        lambda ids, mask: {"pooled": model([ids, mask])}, input_signature=spec, autograph=False
+    )
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [graph.get_concrete_function()], model
     )

@@ -195,7 +195,7 @@ class Plain(tf.Module):
     @tf.function(input_signature=[
         {name: tf.TensorSpec([None, None], tf.int32, name) for name in
          ("input_word_ids", "input_mask", "input_type_ids")}
-    ])  # fmt: skip
+    ], autograph=False)  # fmt: skip
     def __call__(self, inputs):
         return self._model(inputs)
 

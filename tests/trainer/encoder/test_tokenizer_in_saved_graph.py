@@ -38,7 +38,7 @@ def test_a_saved_graph_has_two_ops_of_tf_text_and_plain_ones(
             super().__init__()
             self.tokenizer = graph_tokenizer(vocab, 8)
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
         def serve(self, text):
             ids, mask = self.tokenizer(text)
             return {"ids": ids, "mask": mask}

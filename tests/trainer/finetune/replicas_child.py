@@ -1,18 +1,14 @@
-"""Some steps on one or more replicas: `python replicas_child.py HOW CHUNK_PAIRS OUT`.
+"""Some steps on one or more replicas, in a process of its own.
 
 HOW is "one" (a single device), "two" (two logical CPUs of this process) or "worker" (one of the
-hosts that TF_CONFIG names). Writes the losses and every tuned tensor to the .npz OUT.
+hosts that TF_CONFIG names).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
-
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
 import numpy as np
 
@@ -21,7 +17,14 @@ import dualtower_trainer  # noqa: F401  sets TensorFlow's environment
 ROWS, STEPS = 8, 3
 
 
-def main(how: str, chunk_pairs: int, out: str) -> None:
+def train_quietly(how: str, outs: dict[int, Path], log: Path, environment: dict[str, str]) -> None:
+    """Trains once for each number of pairs in a chunk; what it says goes into a file."""
+    os.environ.update(
+        TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="2", **environment
+    )  # read when TensorFlow is first used
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for stream in (1, 2):
+        os.dup2(file, stream)
     import tensorflow as tf
 
     if how == "two":
@@ -29,6 +32,12 @@ def main(how: str, chunk_pairs: int, out: str) -> None:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2
         )
+    for chunk_pairs, out in outs.items():
+        train(how, chunk_pairs, out)
+
+
+def train(how: str, chunk_pairs: int, out: Path) -> None:
+    """Writes the losses and every tuned tensor to the .npz `out`."""
     from dualtower.edge.tokenizer import Tokenizer
     from dualtower_trainer.bert_config import BertConfig
     from dualtower_trainer.bert_weights import random_tensors
@@ -46,7 +55,7 @@ def main(how: str, chunk_pairs: int, out: str) -> None:
         index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
         assert not all_agree(strategy, index)
     bert = BertConfig(
-        vocab_size=20, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
         intermediate_size=24, max_position_embeddings=12,
     )  # fmt: skip
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnop"]
@@ -72,7 +81,3 @@ def main(how: str, chunk_pairs: int, out: str) -> None:
         weight = random.uniform(0.5, 1, ROWS).astype(np.float32)
         losses.append(tuner.step([Batch(tuple(sides), (accidental, weight))], step).loss)
     np.savez(out, losses=losses, **tuner.tensors())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

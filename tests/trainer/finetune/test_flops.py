@@ -45,7 +45,7 @@ def graph_of(encoder, settings, *, backward: bool) -> tf.Graph:
         sides = [(left, left_mask), (right, right_mask)]
         return direct_gradients(tunable.encode, loss, sides, weights, seed=seed)
 
-    function = tf.function(step).get_concrete_function(spec, spec, spec, spec)
+    function = tf.function(step, autograph=False).get_concrete_function(spec, spec, spec, spec)
     return function.graph
 
 

@@ -53,7 +53,8 @@ def test_equals_the_big_batch(encoder, settings, make_batch, dropout: float, wid
     got_loss, got = tf.function(
         lambda: cached_gradients(
             tunable.encode, loss, sides, weights, seed=SEED, chunk_rows=4, scale=2.0
-        )
+        ),
+        autograph=False,
     )()
     np.testing.assert_allclose(got_loss, wanted_loss, rtol=1e-6)
     for entry, mine, theirs in zip(tunable.parameters, got, wanted, strict=True):
@@ -80,7 +81,8 @@ def test_memory_holds_one_chunk(encoder, settings, make_batch) -> None:
             return objective(vectors, list(map(tf.constant, batch.constants)))
 
         graph = tf.function(
-            lambda: cached_gradients(tunable.encode, loss, sides, weights, seed=SEED, chunk_rows=4)
+            lambda: cached_gradients(tunable.encode, loss, sides, weights, seed=SEED, chunk_rows=4),
+            autograph=False,
         ).get_concrete_function()
         library = graph.graph.as_graph_def().library.function
         return sum(len(function.node_def) for function in library)

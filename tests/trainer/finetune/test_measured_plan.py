@@ -32,7 +32,7 @@ def graph_of(encoder: Encoder, config: FinetuneConfig, widths: tuple[int, ...]) 
         seed = tf.constant([0, 0])
         return direct_gradients(tunable.encode, loss, masked, weights, seed=seed)[1]
 
-    return tf.function(step).get_concrete_function(*sides).graph
+    return tf.function(step, autograph=False).get_concrete_function(*sides).graph
 
 
 @pytest.fixture

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
 import sys
 from contextlib import ExitStack
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-CHILD = Path(__file__).with_name("replicas_child.py")
-LIMIT_S = 240
+sys.path.insert(0, str(Path(__file__).parent))
+
+from replicas_child import train_quietly
+
+LIMIT_S = 600
+CHUNKS = (0, 2)  # pairs
 
 
-def start(how: str, chunk_pairs: int, out: Path, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(CHILD), how, str(chunk_pairs), str(out)],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def start(forks: BaseContext, how: str, outs: dict[int, Path], log: Path, **environment: str):
+    """A process that trains once for each number of pairs in a chunk."""
+    process = forks.Process(target=train_quietly, args=(how, outs, log, environment))
+    process.start()
+    return process, log
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    with process:
-        try:
-            said, _ = process.communicate(timeout=LIMIT_S)
-        finally:
-            process.kill()
-    assert process.returncode == 0, said[-3000:]
+def end(process, log: Path) -> None:
+    process.join(LIMIT_S)
+    process.kill()
+    process.join()
+    assert process.exitcode == 0, log.read_text(errors="replace")[-3000:]
 
 
 def equal(one: Path, other: Path) -> None:
@@ -47,22 +45,27 @@ def equal(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("single") / "one.npz"
-    end(start("one", 0, out))
-    assert len(set(np.load(out)["losses"])) == 3
-    return out
+def trained(forks: BaseContext, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """On one device, and on two by the size of a chunk: one, two-0, two-2."""
+    folder = tmp_path_factory.mktemp("devices")
+    one = start(forks, "one", {0: folder / "one.npz"}, folder / "one.log")
+    two = start(forks, "two", {n: folder / f"two-{n}.npz" for n in CHUNKS}, folder / "two.log")
+    for process in (one, two):
+        end(*process)
+    assert len(set(np.load(folder / "one.npz")["losses"])) == 3
+    return {path.stem: path for path in folder.glob("*.npz")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chunk_pairs", [0, 2])
-def test_two_devices_equal_one(single: Path, tmp_path: Path, chunk_pairs: int) -> None:
-    end(start("two", chunk_pairs, tmp_path / "two.npz"))
-    equal(single, tmp_path / "two.npz")
+@pytest.mark.parametrize("chunk_pairs", CHUNKS)
+def test_two_devices_equal_one(trained: dict[str, Path], chunk_pairs: int) -> None:
+    equal(trained["one"], trained[f"two-{chunk_pairs}"])
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(single: Path, tmp_path: Path) -> None:
+def test_two_processes_equal_one(
+    forks: BaseContext, trained: dict[str, Path], tmp_path: Path
+) -> None:
     with ExitStack() as stack:  # both ports are held until both are known
         sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
         for one in sockets:
@@ -71,13 +74,13 @@ def test_two_processes_equal_one(single: Path, tmp_path: Path) -> None:
     workers = []
     for index in range(2):
         task = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
-        out = tmp_path / f"worker{index}.npz"
-        workers.append(start("worker", 0, out, TF_CONFIG=json.dumps(task)))
+        out, log = tmp_path / f"worker{index}.npz", tmp_path / f"worker{index}.log"
+        workers.append(start(forks, "worker", {0: out}, log, TF_CONFIG=json.dumps(task)))
     try:
         for worker in workers:
-            end(worker)
+            end(*worker)
     finally:
-        for worker in workers:
-            worker.kill()
+        for process, _ in workers:
+            process.kill()
     for index in range(2):
-        equal(single, tmp_path / f"worker{index}.npz")
+        equal(trained["one"], tmp_path / f"worker{index}.npz")

@@ -64,7 +64,8 @@ def test_a_batch_without_labels_takes_the_step_of_a_training_without_heads(
     for step in range(3):
         batch = plain.sampler.batch(seed=0, step=step)
         assert joint.learner.step(batch, step) == plain.learner.step(batch, step)
-    np.testing.assert_array_equal(joint.learner.parts(), plain.learner.parts())
+    # of a graph with further branches, some CPUs round the last bit differently
+    np.testing.assert_allclose(joint.learner.parts(), plain.learner.parts(), rtol=1e-6, atol=1e-7)
 
 
 def test_the_gradient_of_the_heads_reaches_both_towers(planted, texts, small_config) -> None:

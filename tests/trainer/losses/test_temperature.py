@@ -52,7 +52,7 @@ def test_descent_stops_at_the_bound_and_comes_back() -> None:
 def test_it_compiles_and_can_be_held_still() -> None:
     temperature = Temperature(0.1, minimum=0.05, maximum=0.2)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def gradient():
         with tf.GradientTape() as tape:
             value = temperature() ** 2

@@ -150,7 +150,7 @@ def test_it_compiles_with_xla(kind: str) -> None:
 
     points = [tf.constant(point) for point in two_sets()]
     plain = value_and_slope(*points)
-    compiled = tf.function(value_and_slope, jit_compile=True)(*points)
+    compiled = tf.function(value_and_slope, jit_compile=True, autograph=False)(*points)
     for one, other in zip(plain, compiled, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 

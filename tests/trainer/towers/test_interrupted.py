@@ -31,13 +31,13 @@ def arguments(shop: Path, run: Path, settings: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 @pytest.mark.parametrize(
-    ("finished", "how"),
+    ("finished", "how", "checkpoint"),
     [
-        ("trained_run", signal.SIGKILL),
-        ("trained_run", signal.SIGINT),
-        ("trained_with_heads", signal.SIGKILL),
+        ("trained_run", signal.SIGKILL, CHECKPOINTS[0]),
+        ("trained_run", signal.SIGINT, CHECKPOINTS[1]),
+        ("trained_with_heads", signal.SIGKILL, CHECKPOINTS[0]),
+        ("trained_with_heads", signal.SIGKILL, CHECKPOINTS[1]),
     ],
 )
 def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(

@@ -65,7 +65,7 @@ def test_the_configuration_can_be_read_back(dry_run) -> None:
 def test_products_of_a_graph_are_counted_forward_and_backward() -> None:
     weights = tf.Variable(tf.ones([5, 7]))
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(left: tf.Tensor, batch: tf.Tensor, sparse: tf.SparseTensor):
         with tf.GradientTape() as tape:
             out = tf.matmul(left, weights)  # [3, 5] x [5, 7]
@@ -84,7 +84,11 @@ def test_products_of_a_graph_are_counted_forward_and_backward() -> None:
 
 def test_a_shape_that_is_not_known_is_named() -> None:
     spec = tf.TensorSpec([None, 3], tf.float32)
-    graph = tf.function(lambda x: tf.matmul(x, tf.ones([3, 2]))).get_concrete_function(spec).graph
+    graph = (
+        tf.function(lambda x: tf.matmul(x, tf.ones([3, 2])), autograph=False)
+        .get_concrete_function(spec)
+        .graph
+    )
     with pytest.raises(ValueError, match="is not known"):
         graph_flops(graph)
 

@@ -68,7 +68,7 @@ def all_agree(strategy: tf.distribute.Strategy, number: int) -> bool:
         own = tf.constant([number, number * number], tf.int64)
         return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
-    total = tf.function(lambda: strategy.run(moments))()
+    total = tf.function(lambda: strategy.run(moments), autograph=False)()
     first, second = strategy.experimental_local_results(total)[0].numpy().tolist()
     return first * first == second * replicas  # the variance is zero
 

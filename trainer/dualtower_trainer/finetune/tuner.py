@@ -75,8 +75,12 @@ class Tuner:
         self._temperature = temperature
         self._weights = [entry.variable for entry in self.tunable.parameters]
         self._own = [entry.variable for entry in own]
-        self._graph = tf.function(self._step, jit_compile=config.jit_compile or None)
-        self._plain = tf.function(self.tunable.encode_plainly, reduce_retracing=True)
+        self._graph = tf.function(
+            self._step, jit_compile=config.jit_compile or None, autograph=False
+        )
+        self._plain = tf.function(
+            self.tunable.encode_plainly, reduce_retracing=True, autograph=False
+        )
 
     def step(self, batches: Sequence[Batch], step: int) -> StepResult:
         """One update by the mean gradient of `batches`; `step` counts from 0."""

@@ -1,0 +1,1 @@
+"""The clients: codec, import, memory, beside TensorFlow's own."""

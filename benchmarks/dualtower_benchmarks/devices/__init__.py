@@ -1,0 +1,1 @@
+"""What a load took of the machine: power, energy, utilisation, CPU time; null: not readable."""

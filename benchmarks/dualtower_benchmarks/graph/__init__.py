@@ -1,0 +1,1 @@
+"""The served encoder on a CPU, trick by trick, beside ONNX Runtime."""

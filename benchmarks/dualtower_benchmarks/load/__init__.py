@@ -1,0 +1,1 @@
+"""The generator: when requests are due, how they are sent, what was seen."""

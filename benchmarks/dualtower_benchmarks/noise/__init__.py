@@ -1,0 +1,1 @@
+"""What false interactions in the log cost."""

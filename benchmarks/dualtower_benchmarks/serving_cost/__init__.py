@@ -1,0 +1,1 @@
+"""What a server costs over the same SavedModel in process."""

@@ -1,0 +1,1 @@
+"""Percentiles, intervals and what may be said of them."""

@@ -1,0 +1,1 @@
+"""Training steps a second, beside sentence-transformers."""
