@@ -8,6 +8,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "2")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,12 @@ def settings(bert_folder: Path) -> tuple[str, ...]:
 def trained_run(shop: Path, settings: tuple[str, ...], made_once: Callable[..., Path]) -> Path:
     """A finished RUN folder; read it only."""
     return made_once("shop-run", lambda folder: _train(shop, folder, settings)) / "run"
+
+
+@pytest.fixture
+def own_run(trained_run: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test, which may train, lock, damage or evaluate it."""
+    return Path(shutil.copytree(trained_run, tmp_path / "run"))
 
 
 @pytest.fixture(scope="session")

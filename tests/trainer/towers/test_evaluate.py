@@ -26,8 +26,14 @@ QUICK = EvaluateConfig(baselines=("popularity", "tfidf", "itemknn", "ease"), boo
 
 
 @pytest.fixture(scope="module")
-def result(trained_run: Path) -> dict:
-    return evaluate_run(trained_run, QUICK)
+def evaluated_run(trained_run: Path, tmp_path_factory) -> Path:
+    """A copy of the run for this file, whose evaluations are written to it."""
+    return Path(shutil.copytree(trained_run, tmp_path_factory.mktemp("evaluated") / "run"))
+
+
+@pytest.fixture(scope="module")
+def result(evaluated_run: Path) -> dict:
+    return evaluate_run(evaluated_run, QUICK)
 
 
 def test_the_towers_beat_what_they_must(result: dict) -> None:
@@ -42,8 +48,10 @@ def test_the_towers_beat_what_they_must(result: dict) -> None:
     assert 0 < chance <= 1
 
 
-def test_warm_recall_equals_a_loop_over_users(trained_run: Path, shop: Path, result: dict) -> None:
-    trained = load_trained(trained_run)
+def test_warm_recall_equals_a_loop_over_users(
+    evaluated_run: Path, shop: Path, result: dict
+) -> None:
+    trained = load_trained(evaluated_run)
     parts = split(load_dataset(shop), trained.split, refit=True)
     recalls = []
     for history, wanted in zip(parts.test.histories, parts.test.warm_targets, strict=True):
@@ -62,10 +70,10 @@ def test_warm_recall_equals_a_loop_over_users(trained_run: Path, shop: Path, res
     assert ours["recall_at_20"]["users"] == len(recalls)
 
 
-def test_it_is_written_and_reused(trained_run: Path, result: dict) -> None:
-    stored = json.loads((trained_run / "evaluation.json").read_text())
+def test_it_is_written_and_reused(evaluated_run: Path, result: dict) -> None:
+    stored = json.loads((evaluated_run / "evaluation.json").read_text())
     assert stored["warm"] == result["warm"]
-    again = evaluate_run(trained_run, QUICK)
+    again = evaluate_run(evaluated_run, QUICK)
     assert again["reused"]
     tables = evaluation_tables(again)
     assert [len(table.rows) for table in tables][:3] == [5, 3, 6]
@@ -73,35 +81,31 @@ def test_it_is_written_and_reused(trained_run: Path, result: dict) -> None:
         assert all(len(row) == len(table.header) for row in table.rows if table.header)
 
 
-def test_other_data_are_refused(trained_run: Path, tmp_path: Path, shop: Path) -> None:
+def test_other_data_are_refused(evaluated_run: Path, tmp_path: Path, shop: Path) -> None:
     other = tmp_path / "data"
     shutil.copytree(shop, other)
     items = pq.read_table(other / "items.parquet")
     pq.write_table(items.slice(0, len(items) - 1), other / "items.parquet")
     with pytest.raises(DataError, match="has other items than"):
-        evaluate_run(trained_run, QUICK, other)
+        evaluate_run(evaluated_run, QUICK, other)
 
 
-def test_too_many_items_leave_the_dense_baselines_out_and_say_so(trained_run: Path) -> None:
+def test_too_many_items_leave_the_dense_baselines_out_and_say_so(evaluated_run: Path) -> None:
     small = evaluate_run(
-        trained_run, EvaluateConfig(baselines=("popularity", "ease"), dense_items=10)
+        evaluated_run, EvaluateConfig(baselines=("popularity", "ease"), dense_items=10)
     )
     assert "left out" in small["notes"]["ease"]
     assert [row["method"] for row in small["warm"]["methods"]] == ["dualtower", "popularity"]
 
 
-def test_without_the_encoder_of_before_the_runs_own_stands_in_and_it_is_said(
-    trained_run: Path, tmp_path: Path
-) -> None:
+def test_without_the_encoder_of_before_the_runs_own_stands_in_and_it_is_said(own_run: Path) -> None:
     config = EvaluateConfig(baselines=("encoder",), bootstrap_draws=50)
-    run = tmp_path / "run"
-    shutil.copytree(trained_run, run)
-    before = evaluate_run(run, config)
+    before = evaluate_run(own_run, config)
     assert "own encoder" not in before["notes"]["encoder"]
-    text = (run / "config.toml").read_text()
-    (run / "config.toml").write_text(re.sub(r'(?m)^name = ".*"$', 'name = "gone"', text))
-    (run / "evaluation.json").unlink()
-    after = evaluate_run(run, config)
+    text = (own_run / "config.toml").read_text()
+    (own_run / "config.toml").write_text(re.sub(r'(?m)^name = ".*"$', 'name = "gone"', text))
+    (own_run / "evaluation.json").unlink()
+    after = evaluate_run(own_run, config)
     assert "the run's own encoder" in after["notes"]["encoder"]
     rows = [found["warm"]["methods"][1] for found in (before, after)]
     assert rows[1]["title"] == "encoder, zero-shot"
@@ -127,9 +131,9 @@ def later(tmp_path: Path, shop: Path) -> Path:
     return path
 
 
-def test_a_later_log_is_predicted_instead(trained_run: Path, later: Path, tmp_path: Path) -> None:
+def test_a_later_log_is_predicted_instead(evaluated_run: Path, later: Path, tmp_path: Path) -> None:
     config = EvaluateConfig(baselines=("popularity",), bootstrap_draws=50)
-    found = evaluate_run(trained_run, config, future=Future(later))
+    found = evaluate_run(evaluated_run, config, future=Future(later))
     assert found["warm"]["users"] == 2
     assert found["later_log"]["new_users"] == 1
     assert found["later_log"]["unusable_rows"] == {"unknown item": 1}
@@ -139,23 +143,23 @@ def test_a_later_log_is_predicted_instead(trained_run: Path, later: Path, tmp_pa
 
     chosen = tmp_path / "candidates.txt"
     chosen.write_text("i003\ni004\nstranger\n")
-    few = evaluate_run(trained_run, config, future=Future(later, chosen))
+    few = evaluate_run(evaluated_run, config, future=Future(later, chosen))
     assert few["warm"]["candidates"] + few["cold"]["candidates"] == 2
     assert few["candidates"] == {"items": 2, "not_in_run": 1}
     assert not few["reused"]
 
 
 def test_its_own_test_segment_as_a_later_log_gives_the_same_numbers(
-    trained_run: Path, shop: Path, tmp_path: Path, result: dict
+    evaluated_run: Path, shop: Path, tmp_path: Path, result: dict
 ) -> None:
-    parts = split(load_dataset(shop), load_trained(trained_run).split, refit=True)
+    parts = split(load_dataset(shop), load_trained(evaluated_run).split, refit=True)
     held, ids = parts.test, parts.catalogue.item_ids
     rows = ["user_id,item_id"]
     for user_id, *targets in zip(held.user_ids, held.warm_targets, held.cold_targets, strict=True):
         rows += [f"{user_id},{ids[row]}" for row in np.concatenate(targets)]
     path = tmp_path / "test.csv"
     path.write_text("\n".join(rows))
-    found = evaluate_run(trained_run, QUICK, future=Future(path))
+    found = evaluate_run(evaluated_run, QUICK, future=Future(path))
     for scope in ("warm", "cold", "cold_in_full"):
         assert found[scope]["users"] == result[scope]["users"]
         for ours, theirs in zip(found[scope]["methods"], result[scope]["methods"], strict=True):
@@ -164,43 +168,37 @@ def test_its_own_test_segment_as_a_later_log_gives_the_same_numbers(
             assert ours["ndcg_at_20"] == pytest.approx(theirs["ndcg_at_20"])
 
 
-def test_a_run_without_a_test_says_what_to_give(
-    trained_run: Path, tmp_path: Path, later: Path
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(trained_run, run)
-    facts = json.loads((run / "model/model.json").read_text())
+def test_a_run_without_a_test_says_what_to_give(own_run: Path, later: Path) -> None:
+    facts = json.loads((own_run / "model/model.json").read_text())
     facts["split"].update(test_days=0.0, test_share=0.0, test_start=None)
-    (run / "model/model.json").write_text(json.dumps(facts))
+    (own_run / "model/model.json").write_text(json.dumps(facts))
     with pytest.raises(UsageError, match=r"--interactions FILE.*split.test_share=0.15"):
-        evaluate_run(run, QUICK)
+        evaluate_run(own_run, QUICK)
     config = EvaluateConfig(baselines=("popularity",), bootstrap_draws=50)
-    assert evaluate_run(run, config, future=Future(later))["warm"]["users"] >= 1
+    assert evaluate_run(own_run, config, future=Future(later))["warm"]["users"] >= 1
 
 
-def test_several_runs_have_means_and_errors_over_runs(trained_run: Path, tmp_path: Path) -> None:
-    second = tmp_path / "second"
-    shutil.copytree(trained_run, second)
-    found = evaluate_runs([trained_run, second], QUICK)
+def test_several_runs_have_means_and_errors_over_runs(evaluated_run: Path, own_run: Path) -> None:
+    found = evaluate_runs([evaluated_run, own_run], QUICK)
     ours = found["seeds"]["warm"]["methods"][0]
     one = found["runs"][0]["warm"]["methods"][0]
     assert ours["recall_at_20"]["value"] == pytest.approx(one["recall_at_20"]["value"])
     assert ours["recall_at_20"]["se"] == 0, "two copies of one run do not scatter"
     assert found["seeds"]["runs"] == 2
-    assert (second / "evaluation.json").exists()
+    assert (own_run / "evaluation.json").exists()
     assert evaluation_tables(found["seeds"])
 
-    facts = json.loads((second / "model/model.json").read_text())
+    facts = json.loads((own_run / "model/model.json").read_text())
     facts["split"]["cold_share"] = 0.4
-    (second / "model/model.json").write_text(json.dumps(facts))
+    (own_run / "model/model.json").write_text(json.dumps(facts))
     with pytest.raises(UsageError, match="other data or another split"):
-        evaluate_runs([trained_run, second], QUICK)
+        evaluate_runs([evaluated_run, own_run], QUICK)
 
 
-def test_the_command_prints_tables_and_json(trained_run: Path) -> None:
+def test_the_command_prints_tables_and_json(evaluated_run: Path) -> None:
     few = ["--set", 'evaluate.baselines=["popularity"]', "--set", "evaluate.bootstrap_draws=50"]
     told = CliRunner().invoke(
-        evaluate, ["--run", str(trained_run), *few, "--set", "evaluate.exposure_weight=0.01"]
+        evaluate, ["--run", str(evaluated_run), *few, "--set", "evaluate.exposure_weight=0.01"]
     )
     assert told.exit_code == 0, told.output
     for words in (
@@ -213,7 +211,7 @@ def test_the_command_prints_tables_and_json(trained_run: Path) -> None:
     ):
         assert words in told.output
     named = ["--set", 'evaluate.baselines=["popularity", "ease", "directau"]', *few[2:]]
-    as_json = CliRunner().invoke(evaluate, [str(trained_run), *named, "--json"])
+    as_json = CliRunner().invoke(evaluate, [str(evaluated_run), *named, "--json"])
     rows = json.loads(as_json.stdout)["warm"]["methods"]
     assert [(row["method"], row.get("stands_for")) for row in rows] == [
         ("dualtower", None),
@@ -221,7 +219,7 @@ def test_the_command_prints_tables_and_json(trained_run: Path) -> None:
         ("ease", "SimReco"),
         ("directau", "NCS"),
     ]
-    tables = CliRunner().invoke(evaluate, [str(trained_run), *named])
+    tables = CliRunner().invoke(evaluate, [str(evaluated_run), *named])
     assert all(word in tables.output for word in ("stands for", "SimReco", "NCS"))
 
 
@@ -231,16 +229,15 @@ REPORTED = (
 )  # fmt: skip
 
 
-def test_every_row_reports_all_that_it_must(trained_run: Path, tmp_path: Path, shop: Path) -> None:
+def test_every_row_reports_all_that_it_must(own_run: Path, tmp_path: Path, shop: Path) -> None:
     """With categories there is calibration, and each baseline is compared pair by pair."""
-    run, data = tmp_path / "run", tmp_path / "data"
-    shutil.copytree(trained_run, run)
+    data = tmp_path / "data"
     shutil.copytree(shop, data)
     items = pq.read_table(data / "items.parquet")
     kinds = pa.array([text.split()[1] for text in items["text"].to_pylist()])
     pq.write_table(items.append_column("category", kinds), data / "items.parquet")
     config = dataclasses.replace(QUICK, exposure_weight=0.01)
-    found = evaluate_run(run, config, data)
+    found = evaluate_run(own_run, config, data)
     assert "calibration" not in found["notes"]
     for scope in ("warm", "cold", "cold_in_full"):
         for row in found[scope]["methods"]:

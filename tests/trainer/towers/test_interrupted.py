@@ -90,35 +90,27 @@ def test_divergence_is_named(shop: Path, settings: tuple[str, ...], tmp_path: Pa
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_a_truncated_checkpoint_is_named(
-    trained_run: Path, shop: Path, settings: tuple[str, ...], tmp_path: Path, checkpoint: str
+    own_run: Path, shop: Path, settings: tuple[str, ...], checkpoint: str
 ) -> None:
-    import shutil
-
-    run = tmp_path / "run"
-    shutil.copytree(trained_run, run)
-    (run / "training.json").unlink()
+    (own_run / "training.json").unlink()
     if checkpoint == CHECKPOINTS[0]:
-        (run / "selection.json").unlink()
-    state = run / checkpoint
+        (own_run / "selection.json").unlink()
+    state = own_run / checkpoint
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(DataError, match=rf"checkpoint .*{checkpoint} cannot be .*--overwrite"):
-        train(shop, run, load_run_config(None, settings))
-    done = train(shop, run, load_run_config(None, (*settings, *SMALL)), overwrite=True)
+        train(shop, own_run, load_run_config(None, settings))
+    done = train(shop, own_run, load_run_config(None, (*settings, *SMALL)), overwrite=True)
     assert done["history"][-1]["step"] == 8
 
 
 def test_a_broken_selection_is_chosen_again(
-    trained_run: Path, shop: Path, settings: tuple[str, ...], tmp_path: Path, capsys
+    own_run: Path, shop: Path, settings: tuple[str, ...], capsys
 ) -> None:
-    import shutil
-
-    run = tmp_path / "run"
-    shutil.copytree(trained_run, run)
-    (run / "training.json").unlink()
-    (run / "selection.json").write_text('{"choice": {}}')
-    done = train(shop, run, load_run_config(None, settings))
+    whole = json.loads((own_run / "training.json").read_text())
+    (own_run / "training.json").unlink()
+    (own_run / "selection.json").write_text('{"choice": {}}')
+    done = train(shop, own_run, load_run_config(None, settings))
     assert "choosing again" in capsys.readouterr().err
-    whole = json.loads((trained_run / "training.json").read_text())
     assert done["losses"] == whole["losses"]
     assert done["chosen"] == whole["chosen"]
 

@@ -44,12 +44,12 @@ def run_train(shop: Path, settings: tuple[str, ...]) -> Callable[..., str]:
 
 
 def test_a_reused_training_is_drawn_from_what_is_kept(
-    run_train: Callable[..., str], trained_run: Path, tmp_path: Path
+    run_train: Callable[..., str], own_run: Path, tmp_path: Path
 ) -> None:
-    done = json.loads((trained_run / "training.json").read_text())
-    said = run_train(trained_run, "--tensorboard", str(tmp_path))
+    done = json.loads((own_run / "training.json").read_text())
+    said = run_train(own_run, "--tensorboard", str(tmp_path / "board"))
     assert "reused" in said
-    board = tmp_path / trained_run.name
+    board = tmp_path / "board" / own_run.name
     chosen = read(board / "choose")
     losses = [(step, numbers["loss"]) for step, numbers in chosen if "loss" in numbers]
     assert losses == [(n + 1, pytest.approx(loss)) for n, loss in enumerate(done["losses"])]
@@ -61,15 +61,13 @@ def test_a_reused_training_is_drawn_from_what_is_kept(
 
 
 def test_a_training_that_goes_on_draws_the_choice_too(
-    run_train: Callable[..., str], trained_run: Path, tmp_path: Path
+    run_train: Callable[..., str], own_run: Path, tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(trained_run, run)
     for name in ("training.json", "state.safetensors"):
-        (run / name).unlink()
-    shutil.rmtree(run / "model")
-    run_train(run, "--tensorboard", str(tmp_path / "board"))
-    done = json.loads((run / "training.json").read_text())
+        (own_run / name).unlink()
+    shutil.rmtree(own_run / "model")
+    run_train(own_run, "--tensorboard", str(tmp_path / "board"))
+    done = json.loads((own_run / "training.json").read_text())
     for title, losses in (("choose", done["losses"]), ("train", done["final_losses"])):
         drawn = [numbers["loss"] for _, numbers in read(tmp_path / "board" / "run" / title)
                  if "loss" in numbers]  # fmt: skip

@@ -50,14 +50,14 @@ def test_the_stored_vectors_are_what_the_stored_towers_give(trained_run: Path) -
 
 
 def test_a_second_call_reuses_and_other_settings_are_refused(
-    trained_run: Path, shop: Path, settings: tuple[str, ...]
+    own_run: Path, shop: Path, settings: tuple[str, ...]
 ) -> None:
-    before = (trained_run / "model" / "towers.safetensors").stat().st_mtime_ns
-    assert train(shop, trained_run, load_run_config(None, settings))["reused"]
-    assert (trained_run / "model" / "towers.safetensors").stat().st_mtime_ns == before
+    before = (own_run / "model" / "towers.safetensors").stat().st_mtime_ns
+    assert train(shop, own_run, load_run_config(None, settings))["reused"]
+    assert (own_run / "model" / "towers.safetensors").stat().st_mtime_ns == before
     other = load_run_config(None, (*settings, "train.learning_rate=0.02"))
     with pytest.raises(UsageError, match=r"other train\.learning_rate; add --overwrite"):
-        train(shop, trained_run, other)
+        train(shop, own_run, other)
 
 
 def test_overwriting_with_other_settings_tunes_the_encoder_again(
@@ -75,7 +75,7 @@ def test_overwriting_with_other_settings_tunes_the_encoder_again(
 
 
 def test_two_trainings_do_not_share_a_folder(
-    trained_run: Path, shop: Path, settings: tuple[str, ...], tmp_path: Path
+    shop: Path, settings: tuple[str, ...], tmp_path: Path
 ) -> None:
     from dualtower.files import exclusive_lock
 

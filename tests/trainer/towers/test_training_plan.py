@@ -94,13 +94,13 @@ def test_a_shape_that_is_not_known_is_named() -> None:
 
 
 def test_json_of_a_training_is_all_that_stands_on_stdout(
-    shop: Path, settings: tuple[str, ...], trained_run: Path
+    shop: Path, settings: tuple[str, ...], own_run: Path
 ) -> None:
     sets = [part for setting in settings for part in ("--set", setting)]
-    arguments = ["--data", str(shop), "--out", str(trained_run), *sets, "--json"]
+    arguments = ["--data", str(shop), "--out", str(own_run), *sets, "--json"]
     result = CliRunner().invoke(train, arguments)
     assert json.loads(result.stdout)["reused"]
-    assert train_towers(shop, trained_run, load_run_config(None, settings))["reused"]
+    assert train_towers(shop, own_run, load_run_config(None, settings))["reused"]
 
 
 def test_tuning_the_encoder_is_counted_where_it_is_on(dry_run) -> None:
