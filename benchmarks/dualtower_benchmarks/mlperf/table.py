@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dualtower_benchmarks.mlperf.agreement import PERCENTILES
-from dualtower_benchmarks.numerals import count, number
+from dualtower_benchmarks.numerals import DASH, count, number
 from dualtower_benchmarks.scenario.blocks import Block
 from dualtower_benchmarks.scenario.columns import aligned
 from dualtower_benchmarks.scenario.subject import what
@@ -36,7 +36,7 @@ def mlperf_blocks(found: Mapping[str, Any]) -> list[Block]:
         absent.setdefault(f"{what(case)}, {case['reason']}", []).append(name)
     lines += [f"absent: {', '.join(names)} {reason}" for reason, names in absent.items()]
     for row in found.get("accuracy", []):
-        lowest = "–" if row["cosine_min"] is None else f"{row['cosine_min']:.6f}"
+        lowest = DASH if row["cosine_min"] is None else f"{row['cosine_min']:.6f}"
         lines.append(
             f"accuracy: {what(row)}, {count(row['samples'])} samples, smallest cosine to "
             f"{row['reference']} {lowest}: {'valid' if row['valid'] else 'INVALID'}"
@@ -69,7 +69,7 @@ def agreement_text(found: Mapping[str, Any]) -> str:
 
 
 def _two_digits(levels: Mapping[str, float | None]) -> list[str]:
-    return [f"{level:.2f}" if level is not None else "–" for level in levels.values()]
+    return [f"{level:.2f}" if level is not None else DASH for level in levels.values()]
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -79,13 +79,9 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         what(row),
         row["device_found"],
         str(row["batch_rows"]),
-        number(row["offered_qps"]) if row["offered_qps"] else "–",
+        number(row["offered_qps"]) if row["offered_qps"] else DASH,
         "valid" if valid else "INVALID",
-        RESULT_WORDS[row["result_name"]].format(number(row["result"])) if valid else "–",
-        *(_level(row[name]) for name in ("p50_ms", "p90_ms", "p99_ms")),
+        RESULT_WORDS[row["result_name"]].format(number(row["result"])) if valid else DASH,
+        *(number(row[name]) for name in ("p50_ms", "p90_ms", "p99_ms")),
         count(row["queries"]),
     )
-
-
-def _level(value_ms: float | None) -> str:
-    return "–" if value_ms is None else number(value_ms)
