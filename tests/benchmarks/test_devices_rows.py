@@ -256,7 +256,7 @@ def test_cpu_time_of_a_tree_is_what_the_kernel_counts_for_it() -> None:
             pass
         after, kernel_after = tree.cpu_s(), kernel_s(tree.pids)
         assert after - before == pytest.approx(kernel_after - kernel_before, abs=0.05)
-        assert after - before >= 0.2
+        assert after - before > 0.1
     finally:
         os.killpg(process.pid, 9)
         process.wait()
