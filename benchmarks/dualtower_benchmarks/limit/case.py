@@ -15,6 +15,7 @@ __all__ = ["LimitCase"]
 _OF_LOAD = ("concurrency", "connections", "max_in_flight", "warmup_s")
 CALIBRATION_S = 1.0  # of the closed loop that finds where to begin
 CALIBRATION_WARMUP_S = 0.5
+_AGAIN = 1.3  # probes for one of a search that nothing disturbs: void ones, votes, a second answer
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class LimitCase(Subject):
     def load_s(self) -> float:
         """Of a usual search: a closed loop, the bracket, the halvings, each with its votes."""
         halvings = math.ceil(math.log2(max(1.0, math.log(2.0) / math.log1p(self.resolution))))
-        probes = min(self.most_probes, (2 + halvings) * (self.votes // 2 + 1) + 1)
+        undisturbed = (2 + halvings) * (self.votes // 2 + 1) + 1
+        probes = min(self.most_probes, round(_AGAIN * undisturbed))
         closed_s = 0.0 if self.low_qps and self.high_qps else CALIBRATION_S + CALIBRATION_WARMUP_S
         return closed_s + probes * (self.warmup_s + self.probe_s)
 

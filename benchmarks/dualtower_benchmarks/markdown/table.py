@@ -8,6 +8,7 @@ from typing import Any
 from dualtower_benchmarks.machine import cpu_words
 from dualtower_benchmarks.numerals import DASH, NBSP, count, moment, number
 from dualtower_benchmarks.pace.summary import change_of
+from dualtower_benchmarks.scenario.subject import device_words
 from dualtower_benchmarks.schema.labels import Labels, load_words
 from dualtower_benchmarks.schema.measured import Measured
 from dualtower_benchmarks.schema.read import git_commits_of
@@ -60,13 +61,8 @@ def _cells(labels: Labels, case: Measured) -> tuple[str, ...]:
         *(number(case.value(name)) for name in ("p50_ms", "p99_ms", "p99_9_ms")),
         count(case.n),
         count(case.failed + case.skipped),
-        _device(case),
+        device_words(case["device_found"], case["device_name"]),
     )
-
-
-def _device(case: Measured) -> str:
-    found = case["device_found"]
-    return "server" if found == "unknown" else str(case["device_name"] or found)
 
 
 def table_line(cells: Sequence[str]) -> str:

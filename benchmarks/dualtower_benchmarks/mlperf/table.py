@@ -9,7 +9,7 @@ from dualtower_benchmarks.mlperf.agreement import PERCENTILES
 from dualtower_benchmarks.numerals import DASH, count, number
 from dualtower_benchmarks.scenario.blocks import Block
 from dualtower_benchmarks.scenario.columns import aligned
-from dualtower_benchmarks.scenario.subject import what
+from dualtower_benchmarks.scenario.subject import device_words, what
 
 __all__ = ["RESULT_WORDS", "agreement_text", "mlperf_blocks"]
 
@@ -77,7 +77,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         row["scenario"],
         what(row),
-        row["device_found"],
+        device_words(row["device_found"], row["device_name"]),
         str(row["batch_rows"]),
         number(row["offered_qps"]) if row["offered_qps"] else DASH,
         "valid" if valid else "INVALID",

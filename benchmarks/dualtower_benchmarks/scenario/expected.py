@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["expected_s", "load_s"]
 
 # On two idle cores with a warm disk. TensorFlow's import and the load of a model are most of it.
-_SERVER_S = 12.0
+_SERVER_S = 17.0
 _PROCESS_S = {
     "grpc": 2.0,
     "rest": 2.0,

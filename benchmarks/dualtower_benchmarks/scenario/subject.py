@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from dualtower_benchmarks.load.text_lengths import TextLengths
 from dualtower_benchmarks.scenario.keys import key_of
 
-__all__ = ["ALL", "CPU", "GPU", "SUBJECT", "Subject", "what"]
+__all__ = ["ALL", "CPU", "GPU", "SUBJECT", "Subject", "device_words", "what"]
 
 CPU, GPU = "CPU", "GPU"
 ALL = "all"  # variants of LiteRT that the bundle ships
@@ -114,6 +114,11 @@ class Subject(ABC):
 
 
 SUBJECT = tuple(field.name for field in dataclasses.fields(Subject))
+
+
+def device_words(found: str, name: str | None) -> str:
+    """Of a row's `device_found` and `device_name`; a server does not say what it has."""
+    return name or found if found in (CPU, GPU) else "server"
 
 
 def what(row: Mapping[str, Any]) -> str:

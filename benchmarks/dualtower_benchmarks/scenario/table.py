@@ -14,7 +14,7 @@ from dualtower_benchmarks.scenario.columns import aligned
 from dualtower_benchmarks.scenario.expected import expected_s
 from dualtower_benchmarks.scenario.parts import PARTS
 from dualtower_benchmarks.scenario.scenario import Scenario
-from dualtower_benchmarks.scenario.subject import what
+from dualtower_benchmarks.scenario.subject import device_words, what
 
 __all__ = ["plan_text", "results_text"]
 
@@ -69,7 +69,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     failed = sum(row["errors"].values()) + row["skipped"]
     return (
         what(row),
-        row["device_found"],
+        device_words(row["device_found"], row["device_name"]),
         str(row["batch_rows"]),
         load,
         number(row["rows_per_s"]),

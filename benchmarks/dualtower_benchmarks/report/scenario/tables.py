@@ -20,6 +20,7 @@ from dualtower_benchmarks.report.hardware import hardware
 from dualtower_benchmarks.report.scenario.inputs import Inputs, Run
 from dualtower_benchmarks.report.scenario.spoilt_figure import is_spoilt
 from dualtower_benchmarks.report.tables import Cell, Table
+from dualtower_benchmarks.scenario.subject import device_words
 from dualtower_benchmarks.schema.labels import asked, load_words
 from dualtower_benchmarks.schema.measured import Measured
 from dualtower_benchmarks.schema.read import git_commits_of
@@ -82,7 +83,7 @@ def cases_table(run: Run) -> Table | None:
                 number(case.value("warmup_left_out_s")),
                 number(case.value("lag_p99_ms")),
                 _pace(case, paces),
-                _device(case),
+                device_words(case["device_found"], case["device_name"]),
             )
             for case in cases
         ],
@@ -212,13 +213,6 @@ def _pace(case: Measured, paces: Mapping[tuple[str, int], Mapping[str, float]]) 
         return DASH
     low, high = (f"×{end(found):.2f}" for end in (min, max))
     return low if low == high else f"{low}–{high[1:]}"
-
-
-def _device(case: Measured) -> str:
-    found = str(case["device_found"])
-    if found == "unknown":
-        return "the server's, not known"
-    return str(case["device_name"] or found)
 
 
 def _asked_load(case: Mapping[str, Any]) -> str:
