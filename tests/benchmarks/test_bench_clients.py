@@ -84,7 +84,7 @@ def test_text_and_page_show_the_client_beside_the_official_way(
     assert "float32 [64, 32], 20 strings" in text
     for name in ("python alone", "dualtower_clients", "the official way", *CASES):
         assert name in text
-    assert re.search(r"python alone +– +– +[\d.]+ MB", text), "it imports nothing that takes time"
+    assert re.search(r"python alone +– +– +[\d.]+\sMB", text), "it imports nothing that takes time"
     write_report([results], out=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "strings to bytes and back" in page

@@ -14,8 +14,8 @@ from dualtower.errors import BundleError, UsageError
 from dualtower_benchmarks.limit.case import LimitCase
 from dualtower_benchmarks.report.scenario.limits import tune_table
 from dualtower_benchmarks.tune.candidates import OFF, PRESENT, Candidate, candidates_of
-from dualtower_benchmarks.tune.rounds import QUICK, ROUNDS
-from dualtower_benchmarks.tune.tune import Plan, plan_of
+from dualtower_benchmarks.tune.rounds import QUICK, ROUNDS, Round
+from dualtower_benchmarks.tune.tune import Plan, plan_of, tune
 from dualtower_benchmarks.tune.write import EVIDENCE, flags_text, write_tuned
 from dualtower_serving import engines, start
 from dualtower_serving.bundle_flags import OwnFlags
@@ -107,3 +107,27 @@ def test_a_server_starts_with_what_was_picked(small_bundle: Bundle, tmp_path: Pa
     with start(tuned, engine="embedded") as server:
         assert THREADS[0] in server.command
         assert f"--batching_parameters_file={tuned.serving_path}/batching.config" in server.command
+
+
+@pytest.mark.slow
+def test_a_server_that_waits_for_batches_is_tuned(small_bundle: Bundle, tmp_path: Path) -> None:
+    """A median of 0.6 s cannot hold where a batch waits for 1.5 s; without the wait it holds."""
+    waits = "max_batch_size { value: 1000 }\nbatch_timeout_micros { value: 1500000 }\n"
+    bundle = write_tuned(small_bundle, tmp_path / "waits", Candidate("waits", waits), {})
+    case = LimitCase(
+        model="item_tower", engine="embedded", slo_ms=600.0, slo_percentile=0.5,
+        low_qps=50.0, high_qps=50.0,
+    )  # fmt: skip
+    rounds = (Round(2, 0.5, 1.0, repeats=3),)
+    out = tmp_path / "tuned"
+    plan = plan_of(bundle, case, rounds, out, cores=2, budget_s=1.0)
+    evidence = tune(bundle, case, plan, rounds, out, command="a test")
+    assert (evidence["picked"], evidence["changed"]) == ("batch_timeout_micros 0", True)
+    present, picked = evidence["candidates"]
+    assert present["limits_qps"] == [None] * 3
+    assert picked["limits_qps"] == [50.0] * 3
+    tuned = Bundle.open(out)
+    assert verify(out) == []
+    assert tuned.fingerprint == bundle.fingerprint
+    assert "batch_timeout_micros {\n}" in (tuned.serving_path / "batching.config").read_text()
+    assert json.loads((tuned.serving_path / EVIDENCE).read_text()) == evidence
