@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from dualtower.bundle import Bundle
 from dualtower.bundle_verify import verify
 from dualtower.errors import BundleError, UsageError
 from dualtower_benchmarks.limit.case import LimitCase
+from dualtower_benchmarks.report import write_report
 from dualtower_benchmarks.report.scenario.limits import tune_table
 from dualtower_benchmarks.tune.candidates import OFF, PRESENT, Candidate, candidates_of
 from dualtower_benchmarks.tune.rounds import QUICK, ROUNDS, Round
-from dualtower_benchmarks.tune.tune import Plan, plan_of, tune
+from dualtower_benchmarks.tune.tune import Plan, plan_of, tune, work_of
 from dualtower_benchmarks.tune.write import EVIDENCE, flags_text, write_tuned
 from dualtower_serving import engines, start
 from dualtower_serving.bundle_flags import OwnFlags
@@ -131,3 +133,7 @@ def test_a_server_that_waits_for_batches_is_tuned(small_bundle: Bundle, tmp_path
     assert tuned.fingerprint == bundle.fingerprint
     assert "batch_timeout_micros {\n}" in (tuned.serving_path / "batching.config").read_text()
     assert json.loads((tuned.serving_path / EVIDENCE).read_text()) == evidence
+    write_report([work_of(out) / EVIDENCE], out=tmp_path / "page.html")
+    page = re.sub(r"<.*?>", "", (tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "Machine of the measurements" in page
+    assert "All cases: no sweep of loads" in page

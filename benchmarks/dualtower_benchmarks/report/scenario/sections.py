@@ -261,7 +261,7 @@ def _cases(inputs: Inputs) -> Section:
         "cases",
         "All cases",
         folded=folded,
-        missing="" if folded or not inputs.runs else "no sweep of loads in these results",
+        missing="" if folded else "no sweep of loads in these results",
     )
 
 
@@ -272,7 +272,10 @@ def _machine(inputs: Inputs) -> Section:
         "Machine",
         note="; ".join(dict.fromkeys(hardware(one) for one in inputs.documents)) + ".",
         tables=several,
-        folded=_tables(inputs, lambda run: machine_table(run.document["machine"])),
+        folded=[
+            _named(machine_table(document["machine"]), name if len(inputs.named) > 1 else "")
+            for name, document in inputs.named
+        ],
     )
 
 
@@ -297,8 +300,9 @@ def _drawn(inputs: Inputs, panels: Callable[[Run], Sequence[Panel]]) -> list[Pan
 
 def _tables(inputs: Inputs, table: Callable[[Run], Table | None]) -> list[Table]:
     """A table a run, with its name where the page has several."""
-    return [
-        dataclasses.replace(found, caption=f"{run.among}: {found.caption}") if run.among else found
-        for run in inputs.runs
-        if (found := table(run)) is not None
-    ]
+    found = [(table(run), run.among) for run in inputs.runs]
+    return [_named(one, name) for one, name in found if one is not None]
+
+
+def _named(table: Table, name: str) -> Table:
+    return dataclasses.replace(table, caption=f"{name}: {table.caption}") if name else table
