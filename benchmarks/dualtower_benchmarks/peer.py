@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +19,14 @@ from typing import Any
 
 from dualtower.errors import UnavailableError
 
-__all__ = ["Peer", "script"]
+__all__ = ["Killed", "Peer", "script"]
 
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_ENDING_S = 5.0
+
+
+class Killed(UnavailableError):
+    """A process that somebody killed, as the system does where memory runs out."""
 
 
 class Peer:
@@ -60,9 +66,13 @@ class Peer:
             raise UnavailableError(
                 f"{name}: {command[0]} cannot be run ({error.strerror})"
             ) from error
-        self.facts: dict[str, Any] = self.ask(
-            {**job, "threads": threads} if threads is not None else job
-        )
+        try:
+            self.facts: dict[str, Any] = self.ask(
+                {**job, "threads": threads} if threads is not None else job
+            )
+        except UnavailableError:
+            self.__exit__(None, None, None)
+            raise
 
     @property
     def pid(self) -> int:
@@ -77,7 +87,8 @@ class Peer:
         """Sends a line and waits for the answer.
 
         Raises:
-            UnavailableError: the process ended; with the last line of what it wrote.
+            Killed: the process was killed.
+            UnavailableError: it ended otherwise; with the last line of what it wrote.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -86,13 +97,21 @@ class Peer:
             self._process.stdin.flush()
             answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         except (BrokenPipeError, ValueError) as error:
-            self._process.kill()
-            self._process.wait()
-            self._log.seek(0)
-            last = self._log.read().strip().splitlines()[-1:] or ["no message"]
-            self._log.close()
-            raise UnavailableError(f"{self.name} ended before its time: {last[0]}") from error
+            raise self._ended() from error
         return answer
+
+    def _ended(self) -> UnavailableError:
+        """Why there is no answer."""
+        try:
+            code = self._process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:  # it lives, and said what is no answer
+            self._process.kill()
+            code = None
+        if code == -signal.SIGKILL:
+            return Killed(f"{self.name} was ended by the system, most likely for its memory")
+        self._log.seek(0)
+        last = self._log.read().strip().splitlines()[-1:] or ["no message"]
+        return UnavailableError(f"{self.name} ended before its time: {last[0]}")
 
     def __enter__(self) -> Peer:
         return self

@@ -63,10 +63,10 @@ def _faiss(words: str, kind: str, build: float, copies: float, item_bytes: int) 
 
 
 ENGINES = {
-    "recommender_float32": _recommender("recommender float32", EXACT, 4.5, 2.5, 1.1),
-    "recommender_float16": _recommender("recommender float16", EXACT, 6.0, 3.5, 1.6),
-    "recommender_int8": _recommender("recommender int8", EXACT, 6.0, 3.0, 1.4),
-    "recommender_ivf": _recommender("recommender IVF", LISTS, 9.5, 2.5, 1.2),
+    "recommender_float32": _recommender("recommender float32", EXACT, 4.5, 4.2, 1.1),
+    "recommender_float16": _recommender("recommender float16", EXACT, 6.2, 5.6, 1.6),
+    "recommender_int8": _recommender("recommender int8", EXACT, 6.2, 5.0, 1.4),
+    "recommender_ivf": _recommender("recommender IVF", LISTS, 10.0, 4.2, 1.2),
     "item_index_numpy": Engine(
         "item_index", "ItemIndex numpy", EXACT, "numpy", "dualtower", 1.5, 2.2, 350, _LIBRARY, 1.1
     ),

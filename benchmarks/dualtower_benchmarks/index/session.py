@@ -37,7 +37,7 @@ from dualtower_benchmarks.index.guards import (
 from dualtower_benchmarks.index.rows import recall_of, row_of
 from dualtower_benchmarks.index.truth import Truth, true_lists
 from dualtower_benchmarks.machine import usable_cores
-from dualtower_benchmarks.peer import Peer
+from dualtower_benchmarks.peer import Killed, Peer
 from dualtower_benchmarks.scenario.expected import load_s
 from dualtower_benchmarks.scenario.groups import groups_by
 from dualtower_benchmarks.scenario.part import Place
@@ -177,19 +177,27 @@ class IndexSession:
             recalls: dict[str, dict[str, Any]] = {}
             for cases in wave:
                 one = built[cases[0].build_name]
-                peer = stack.enter_context(_searching(cases[0], one, folder / "catalogue"))
-                for case in cases:
-                    recalls[case.key] = self._recall(case, peer, truths[case.k])
-                    turns.append((case, peer))
+                try:
+                    peer = stack.enter_context(_searching(cases[0], one, folder / "catalogue"))
+                    for case in cases:
+                        recalls[case.key] = self._recall(case, peer, truths[case.k])
+                except Killed as error:
+                    self._miss(cases, str(error), progress)
+                    continue
+                turns += [(case, peer) for case in cases]
             with self.place.pace.around(repeat, *(case.key for case, _ in turns)) as again:
-                calls = _in_turns(turns, again)
+                calls, ended = _in_turns(turns, again)
             for case, peer in turns:
+                memory = _memory_of(peer, ended)
+                if peer in ended:
+                    self._miss([case], ended[peer], progress)
+                    continue
                 facts = {
                     **built[case.build_name].facts,
                     "version": peer.facts["ready"],
                     "open_s": peer.facts["open_s"],
-                    "turns_with": len(wave),
-                    **peer.ask({"memory": True}),
+                    "turns_with": len({one for _, one in turns}),
+                    **memory,
                 }
                 row = row_of(
                     case, calls[case.key], recalls[case.key], facts, repeat=repeat,
@@ -223,20 +231,37 @@ def _searching(case: IndexCase, built: Built, catalogue: Path) -> Peer:
     return Peer(case.engine, command, job_of(case, built.path, catalogue), threads=case.threads)
 
 
+def _memory_of(peer: Peer, ended: dict[Peer, str]) -> dict[str, Any]:
+    """What it takes; of one that ended nothing, which is noted."""
+    if peer not in ended:
+        try:
+            return peer.ask({"memory": True})
+        except Killed as error:
+            ended[peer] = str(error)
+    return {}
+
+
 def _in_turns(
     turns: Sequence[tuple[IndexCase, Peer]], again: Callable[[], None]
-) -> dict[str, list[dict[str, Any]]]:
-    """What each case took in each of its rounds; the order is turned round every time."""
+) -> tuple[dict[str, list[dict[str, Any]]], dict[Peer, str]]:
+    """What each case took in each of its rounds, and why a process ended meanwhile.
+
+    The order is turned round every time.
+    """
     calls: dict[str, list[dict[str, Any]]] = {case.key: [] for case, _ in turns}
-    for number in range(max(case.rounds for case, _ in turns)):
+    ended: dict[Peer, str] = {}
+    for number in range(max((case.rounds for case, _ in turns), default=0)):
         if number:
             again()
         for case, peer in turns if number % 2 == 0 else reversed(turns):
-            if number < case.rounds:
+            if number < case.rounds and peer not in ended:
                 begin = sum(len(turn["wall_ns"]) for turn in calls[case.key])
                 order = {
                     "effort": case.effort, "batch": case.batch, "seconds": case.round_s,
                     "begin": begin,
                 }  # fmt: skip
-                calls[case.key].append(peer.ask(order))
-    return calls
+                try:
+                    calls[case.key].append(peer.ask(order))
+                except Killed as error:
+                    ended[peer] = str(error)
+    return calls, ended

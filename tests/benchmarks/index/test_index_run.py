@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import faiss
 import jsonschema
 import numpy as np
+import psutil
 import pytest
 
 from dualtower.cli import main
@@ -196,3 +199,34 @@ def test_the_recommender_finds_what_nobody_has_taken(tmp_path: Path) -> None:
     few, all_lists = measured(tmp_path, table)["index"]["rows"]
     assert all_lists["recall"]["value"] == 1  # against the lists without what was taken
     assert few["recall"]["value"] < 0.9
+
+
+@pytest.mark.parametrize("answers", [0, 2])
+def test_an_engine_that_the_system_kills_is_absent_and_the_others_are_measured(
+    tmp_path: Path, answers: int
+) -> None:
+    """At once, as where its index does not fit, or while it takes turns."""
+    killed: list[int] = []
+    over = threading.Event()
+
+    def kill() -> None:
+        while not killed and not over.wait(0.001):
+            for child in psutil.Process().children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    searches = any(word.endswith("index.search_worker") for word in child.cmdline())
+                    if searches and (not answers or child.io_counters().write_count > answers):
+                        child.kill()
+                        killed.append(child.pid)
+                        return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        found = measured(tmp_path, {"engine": ["item_index_numpy", "faiss_flat"]})["index"]
+    finally:
+        over.set()
+        killer.join()
+    assert len(killed) == 1
+    (row,), (absent,) = found["rows"], found["absent"]
+    assert {row["engine"], absent["engine"]} == {"item_index_numpy", "faiss_flat"}
+    assert "was ended by the system, most likely for its memory" in absent["reason"]
