@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from dualtower_benchmarks.index.catalogue import open_catalogue
 from dualtower_benchmarks.index.kinds import kind_of
+from dualtower_benchmarks.index.peak import peak_bytes
 
 __all__ = ["main"]
 
@@ -29,8 +29,7 @@ def main() -> None:
     begin_ns = time.perf_counter_ns()
     kind.build(catalogue, Path(job["path"]), job)
     build_s = (time.perf_counter_ns() - begin_ns) / 1e9
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    sys.stdout.write(json.dumps({"build_s": build_s, "build_peak_bytes": peak_bytes}) + "\n")
+    sys.stdout.write(json.dumps({"build_s": build_s, "build_peak_bytes": peak_bytes()}) + "\n")
     sys.stdout.flush()
     os._exit(0)  # without minutes of freeing what the system takes back at once
 

@@ -8,7 +8,6 @@ A job as of `build_worker`; then `{"effort", "batch", "seconds", "begin"}` is an
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ import psutil
 
 from dualtower_benchmarks.index.catalogue import open_catalogue
 from dualtower_benchmarks.index.kinds import kind_of
+from dualtower_benchmarks.index.peak import peak_bytes
 from dualtower_benchmarks.index.searcher import Searcher
 
 __all__ = ["main"]
@@ -72,9 +72,8 @@ def _turn(searcher: Searcher, batches: list[Any], asked: dict[str, Any]) -> dict
 
 def _memory() -> dict[str, Any]:
     """Proportional set size now and the largest resident one, both with mapped files."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     pss: int | None = getattr(psutil.Process().memory_full_info(), "pss", None)
-    return {"pss_bytes": pss, "peak_bytes": peak}
+    return {"pss_bytes": pss, "peak_bytes": peak_bytes()}
 
 
 def _answer(answer: dict[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dualtower_benchmarks.drivers.driver import NotHere
@@ -34,6 +36,21 @@ def test_memory_that_is_not_there() -> None:
     for name, engine in ENGINES.items():
         assert build_bytes(name, 10_000_000, 64) > engine.search_copies * 2_560_000_000 * 0.9
         assert search_bytes(name, 10_000_000, 64) > engine.search_copies * 2_560_000_000
+
+
+def test_a_peak_is_of_the_process_alone() -> None:
+    """Whoever starts it holds 300 MB, which Linux counts into its children's `ru_maxrss`."""
+    held = np.ones(300_000_000, np.int8)
+    code = (
+        "import numpy; from dualtower_benchmarks.index.peak import peak_bytes; "
+        "taken = numpy.ones({}, numpy.int8); print(peak_bytes())"
+    )
+    without, taken = (
+        int(subprocess.check_output([sys.executable, "-c", code.format(size)]))
+        for size in (0, 100_000_000)
+    )
+    assert without < held.nbytes
+    assert taken - without == pytest.approx(100_000_000, rel=0.1)
 
 
 def test_memory_of_the_machine_or_of_the_setting() -> None:
