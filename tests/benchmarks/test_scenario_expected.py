@@ -63,13 +63,17 @@ def test_the_kept_events_took_about_as_long() -> None:
 
 
 def test_the_kept_search_took_about_as_long() -> None:
+    """It was resumed at 10⁷ items, two of them built; its wall time is of what followed."""
     document = kept("index.json.gz")
     names = IndexCase.__dataclass_fields__
-    cases = [IndexCase(**{name: row[name] for name in names}) for row in document["index"]["rows"]]
+    rows = [row for row in document["index"]["rows"] if row["items"] == 10_000_000]
+    cases = [IndexCase(**{name: row[name] for name in names}) for row in rows]
+    done = ("recommender_float32", "recommender_float16")
+    before_s = sum(row["build_s"] for row in rows if row["engine"] in done)
     assert document["machine"]["usable_cores"] == 2
     turns_s = sum(case.load_s for case in cases)
     found_s = turns_s + preparation_s(cases, cores=2)
-    assert found_s == pytest.approx(document["wall_s"], rel=0.25)
+    assert found_s == pytest.approx(document["wall_s"] + before_s, rel=0.25)
 
 
 def test_shipped_scenarios_of_events() -> None:

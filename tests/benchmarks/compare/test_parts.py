@@ -216,7 +216,7 @@ def test_figures_with_intervals_have_their_direction(kept, compare) -> None:
 
     answer = compare(kept("index", "a"), kept("index", "b", worse), "--json")
     assert answer.code == 1
-    one = figures_of(answer, "index: recommender IVF effort 4,")
+    one = figures_of(answer, "index: recommender IVF effort 4, 100,000 items")
     assert {name: one[name]["verdict"] for name in ("recall", "p50_ms", "p99_ms")} == {
         "recall": "worse", "p50_ms": "better", "p99_ms": "within noise",
     }  # fmt: skip
@@ -276,7 +276,9 @@ def test_points_keep_their_p_beside_parts(write, compare) -> None:
     with_index = [one.change(lambda d: d.update(index=document_of("index")["index"]))
                   for one in (a, other)]  # fmt: skip
     answer = compare(*with_index, "--json")
-    assert (answer.code, answer.found["verdicts"]["within noise"]) == (0, 28), "that needs none"
+    entries = len(document_of("index")["index"]["rows"])
+    assert answer.code == 0, "that needs none"
+    assert answer.found["verdicts"]["within noise"] == entries
 
 
 def test_what_one_file_has_alone_is_named(kept, compare) -> None:
