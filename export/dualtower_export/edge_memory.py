@@ -53,7 +53,10 @@ class MemoryJob:
 
 
 def peak_resident_bytes() -> int:
-    """The most memory that this process ever held."""
+    """The most memory that this process ever held, its own program's alone.
+
+    `ru_maxrss`, which stands in without /proc, is no less than its parent held at its start.
+    """
     if _STATUS.is_file():
         lines = _STATUS.read_text(encoding="ascii").splitlines()
         (line,) = [line for line in lines if line.startswith("VmHWM:")]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dualtower_benchmarks.index.catalogue import open_catalogue
 from dualtower_benchmarks.index.kinds import kind_of
-from dualtower_benchmarks.index.peak import peak_bytes
+from dualtower_export.edge_memory import peak_resident_bytes
 
 __all__ = ["main"]
 
@@ -29,7 +29,9 @@ def main() -> None:
     begin_ns = time.perf_counter_ns()
     kind.build(catalogue, Path(job["path"]), job)
     build_s = (time.perf_counter_ns() - begin_ns) / 1e9
-    sys.stdout.write(json.dumps({"build_s": build_s, "build_peak_bytes": peak_bytes()}) + "\n")
+    sys.stdout.write(
+        json.dumps({"build_s": build_s, "build_peak_bytes": peak_resident_bytes()}) + "\n"
+    )
     sys.stdout.flush()
     os._exit(0)  # without minutes of freeing what the system takes back at once
 

@@ -17,8 +17,8 @@ import psutil
 
 from dualtower_benchmarks.index.catalogue import open_catalogue
 from dualtower_benchmarks.index.kinds import kind_of
-from dualtower_benchmarks.index.peak import peak_bytes
 from dualtower_benchmarks.index.searcher import Searcher
+from dualtower_export.edge_memory import peak_resident_bytes
 
 __all__ = ["main"]
 
@@ -73,7 +73,7 @@ def _turn(searcher: Searcher, batches: list[Any], asked: dict[str, Any]) -> dict
 def _memory() -> dict[str, Any]:
     """Proportional set size now and the largest resident one, both with mapped files."""
     pss: int | None = getattr(psutil.Process().memory_full_info(), "pss", None)
-    return {"pss_bytes": pss, "peak_bytes": peak_bytes()}
+    return {"pss_bytes": pss, "peak_bytes": peak_resident_bytes()}
 
 
 def _answer(answer: dict[str, Any]) -> None:

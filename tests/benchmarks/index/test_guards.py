@@ -42,8 +42,8 @@ def test_a_peak_is_of_the_process_alone() -> None:
     """Whoever starts it holds 300 MB, which Linux counts into its children's `ru_maxrss`."""
     held = np.ones(300_000_000, np.int8)
     code = (
-        "import numpy; from dualtower_benchmarks.index.peak import peak_bytes; "
-        "taken = numpy.ones({}, numpy.int8); print(peak_bytes())"
+        "import numpy; from dualtower_export.edge_memory import peak_resident_bytes; "
+        "taken = numpy.ones({}, numpy.int8); print(peak_resident_bytes())"
     )
     without, taken = (
         int(subprocess.check_output([sys.executable, "-c", code.format(size)]))
